@@ -1,0 +1,94 @@
+// Every bound in one place, with its unit in its name and its reason. A bound that is nowhere else may not be invented
+// where it is used.
+
+const SECOND = 1_000;
+const MINUTE = 60 * SECOND;
+const KIB = 1024;
+const MIB = 1024 * KIB;
+
+// Credentials
+/** Provider keys are under 1 KB; a session token with all its claims is about 700 bytes. */
+export const MAX_TOKEN_CHARS = 8 * KIB;
+/** Ids reach URLs, logs and object names. */
+export const MAX_ID_CHARS = 128;
+/** RFC 7519 leaves the leeway to us: clocks of issuers drift, our own expiry need not. */
+export const CLOCK_SKEW_ISSUED_SECONDS = 60;
+export const CLOCK_SKEW_EXPIRY_SECONDS = 5;
+/** Verified tokens kept per isolate: about 1 KB each. */
+export const MAX_CACHED_TOKENS = 10_000;
+/** A credential's scopes and segments. */
+export const MAX_SCOPES = 64;
+export const MAX_SEGMENTS = 16;
+
+// Requests
+/** Long conversations with pictures reach some MB; an isolate has 128 MB for everything. */
+export const MAX_REQUEST_BODY_BYTES = 16 * MIB;
+/** Parsers of the providers stop near here too; deeper is an attack on the stack. */
+export const MAX_JSON_DEPTH = 128;
+/** What a URL may be before it is read. */
+export const MAX_URL_CHARS = 8 * KIB;
+export const MAX_IDEMPOTENCY_KEY_CHARS = 255;
+
+// Answers
+/** A whole JSON answer is held to read its usage. */
+export const MAX_JSON_ANSWER_BYTES = 32 * MIB;
+/** One event of a stream; hosted image tools send partial pictures of several MB in one. */
+export const MAX_STREAM_EVENT_BYTES = 8 * MIB;
+/** A tool's answer passes through; past this it is cut. */
+export const MAX_PASSED_ANSWER_BYTES = 256 * MIB;
+/** Until the upstream's headers arrive. Reasoning models think for minutes before they answer. */
+export const UPSTREAM_TIMEOUT_MS = 10 * MINUTE;
+/** Between two chunks of a stream. */
+export const STREAM_IDLE_TIMEOUT_MS = 2 * MINUTE;
+
+// The ledger
+/** Beyond this an amount cannot be added without losing micro-USD. A tenth of 2^53, so that ten of them still add up. */
+export const MAX_MICRO_USD = 900_000_000_000_000;
+export const MAX_TOKENS = 900_000_000_000_000;
+/** The write-ahead block: at most this fraction of a limit is in doubt after a crash. */
+export const BLOCK_FRACTION_OF_LIMIT = 0.01;
+/** The block covers this much of recent holds. */
+export const BLOCK_WINDOW_MS = 2 * SECOND;
+/** Settlements and memory-admitted holds become durable together after this long. */
+export const BATCH_DELAY_MS = 50;
+/** Without admissions for this long the ceiling comes down, so that an idle eviction loses nothing (eviction comes after 10 s). */
+export const SEAL_AFTER_MS = 5 * SECOND;
+/** A stream's hold lives this long after its last watch. */
+export const STREAM_LEASE_MS = 30 * SECOND;
+/** Beyond the upstream's own timeout, for the settlement to arrive. */
+export const LEASE_MARGIN_MS = 30 * SECOND;
+/** Holds open at once in one session: the head of the ledger carries them all. */
+export const MAX_OPEN_HOLDS = 2_048;
+/** Settlements may arrive this long after the session's end. */
+export const SESSION_GRACE_MS = 15 * MINUTE;
+/** Refused in a row for being too big, the tenth trips. */
+export const TOO_BIG_IN_A_ROW_TRIPS = 10;
+/** Idempotency keys remembered per session. */
+export const MAX_IDEMPOTENCY_KEYS = 10_000;
+/** Retry-After while other requests hold the money: most requests end within seconds. */
+export const SPEND_HELD_RETRY_SECONDS = 2;
+
+// Streams
+export const WATCH_TIMEOUT_MS = 15 * SECOND;
+/** A stream that has been without a watch for longer is cut. */
+export const MAX_UNWATCHED_MS = 5 * SECOND;
+
+// The snapshot
+export const SNAPSHOT_REFRESH_AFTER_MS = 5 * SECOND;
+export const SNAPSHOT_MAX_AGE_MS = 60 * SECOND;
+/** An isolate that was idle refreshes beside its admission and waits at most this long. */
+export const SNAPSHOT_BESIDE_ADMISSION_MS = 250;
+/** KV values may have 25 MiB; the control object's row 2 MiB. */
+export const MAX_HEAD_BYTES = 1 * MIB;
+/** Sessions that an isolate has learned to be revoked before the list told it. */
+export const MAX_LEARNED_REVOCATIONS = 10_000;
+
+// The control plane
+export const MAX_ADMIN_BODY_BYTES = 64 * KIB;
+export const MAX_REASON_CHARS = 500;
+export const MAX_POLICY_BYTES = 256 * KIB;
+/** One page of a listing asks each session's object, and a free account allows 50 subrequests. */
+export const MAX_SESSIONS_PER_PAGE = 25;
+export const MAX_LEDGER_ENTRIES_PER_PAGE = 1_000;
+/** The longest credential that a policy may allow. */
+export const MAX_SESSION_TTL_SECONDS = 30 * 24 * 60 * 60;

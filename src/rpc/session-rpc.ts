@@ -1,0 +1,241 @@
+// What crosses between the Worker and a session's object. Types only: both sides may run different versions for some
+// minutes during a deploy, so members are added as optional and never change their meaning.
+import type { Denial } from '../denial.ts';
+import type { MicroUsd } from '../money.ts';
+
+/** A session's caps. `null` means that this dimension has none. */
+export interface SessionLimits {
+  readonly spendMicroUsd: MicroUsd;
+  readonly tokens: number | null;
+  readonly tokensPerRequest: number | null;
+  readonly requestsPerMinute: number | null;
+}
+
+/** Who a verified credential speaks for. */
+export interface SessionIdentity {
+  readonly issuer: string;
+  readonly sid: string;
+  readonly agent: string;
+  readonly customer: string | null;
+  readonly segments: readonly string[];
+  readonly scopes: readonly string[];
+  readonly limits: SessionLimits;
+  readonly expiresAtMs: number;
+}
+
+/** The worst that one request can cost, as its protocol read it. */
+export interface Demand {
+  /** Worst-case input, fees and tools billed per use, rounded up once. */
+  readonly fixedMicroUsd: MicroUsd;
+  /** Worst-case input tokens. */
+  readonly inputTokens: number;
+  /** What the answer can cost; null where nothing is generated. Token counts are totals over all choices. */
+  readonly output: OutputDemand | null;
+}
+
+export interface OutputDemand {
+  /** Price of output tokens: whole micro-USD per million. */
+  readonly microUsdPerMillion: number;
+  /** The ceiling that the client (or the policy's default) asks for. */
+  readonly askedTokens: number;
+  /** The least useful output: below it the request is not worth sending. */
+  readonly floorTokens: number;
+  /** Held at admission; the rest is extended as the stream flows. Equals `askedTokens` where nothing can be extended. */
+  readonly firstTokens: number;
+  /** How many choices share the ceiling (`n`); a grant is a multiple of it. */
+  readonly choices: number;
+}
+
+/** Tokens of one exchange as the provider counts them. */
+export interface Usage {
+  /** Includes cache reads and writes. */
+  readonly inputTokens: number;
+  /** Includes reasoning. */
+  readonly outputTokens: number;
+  readonly cacheReadTokens: number;
+  readonly cacheWriteTokens: number;
+  readonly reasoningTokens: number;
+}
+
+/** What the policy in force says about admissions; the Worker sends it, so that one policy rules both sides. */
+export interface AdmissionRules {
+  /** Fraction of a limit at which the warning comes, 0..1. */
+  readonly warnAt: number;
+  readonly onLimit: 'revoke' | 'pause';
+  /** The least useful request; null for the default (1 % of the limit, at most one cent). */
+  readonly leastUsefulMicroUsd: MicroUsd | null;
+  readonly holds: 'strict' | 'calibrated';
+}
+
+export interface AdmitRequest {
+  /** The request id; admitting it again returns the first answer. */
+  readonly id: string;
+  readonly session: SessionIdentity;
+  readonly route: string;
+  readonly protocol: string;
+  readonly model: string | null;
+  readonly action: string;
+  readonly demand: Demand;
+  /** A stream renews its lease by its watch; anything else has `leaseMs` to settle. */
+  readonly stream: boolean;
+  readonly leaseMs: number;
+  readonly idempotency: { readonly key: string; readonly digest: string } | null;
+  readonly rules: AdmissionRules;
+}
+
+/** Proof of a hold, kept by the Worker until it settles. Amounts are the whole hold, extensions included. */
+export interface Receipt {
+  readonly generation: number;
+  readonly id: string;
+  readonly microUsd: MicroUsd;
+  readonly tokens: number;
+}
+
+/** The session's standing as of an admission, for the RateLimit fields. */
+export interface Standing {
+  readonly spend: { readonly limitMicroUsd: MicroUsd; readonly availableMicroUsd: MicroUsd };
+  readonly tokens: { readonly limit: number; readonly available: number } | null;
+  readonly requests: { readonly limitPerMinute: number; readonly remaining: number; readonly resetSeconds: number } | null;
+}
+
+export type Warning = 'spend-90' | 'tokens-90';
+
+export interface Admitted {
+  readonly admitted: true;
+  readonly receipt: Receipt;
+  /** The output ceiling granted, total over all choices; null where nothing is generated. */
+  readonly outputTokens: number | null;
+  readonly warnings: readonly Warning[];
+  readonly standing: Standing;
+}
+
+export interface NotAdmitted {
+  readonly admitted: false;
+  readonly denial: Denial;
+  readonly standing: Standing | null;
+  /** True when the session is revoked for good: the edge may refuse it from memory from now on. */
+  readonly revoked: boolean;
+}
+
+export type AdmitAnswer = Admitted | NotAdmitted;
+
+export interface ExtendRequest {
+  readonly receipt: Receipt;
+  /** The whole hold wanted, not the difference. */
+  readonly microUsd: MicroUsd;
+  readonly tokens: number;
+}
+
+export type ExtendAnswer =
+  | { readonly extended: true; readonly receipt: Receipt }
+  | { readonly extended: false; readonly denial: Denial };
+
+/** How a request that was admitted came out. `costMicroUsd` is the price of what is known; the ledger bounds it by the hold. */
+export interface Settlement {
+  readonly receipt: Receipt;
+  readonly costMicroUsd: MicroUsd;
+  readonly tokens: number;
+  readonly usage: Usage | null;
+  /** True where the charge is not the price of a usage that the provider stated. */
+  readonly estimated: boolean;
+  /** Why it ended so: `completed`, `upstream-error`, `client-aborted`, `stream-lost`, `usage-missing`, ... */
+  readonly reason: string;
+  readonly model?: string | null;
+  /** Facts worth an alert: `usage-above-hold`, `model-substituted`, ... */
+  readonly flags?: readonly string[];
+}
+
+export interface SettleAnswer {
+  readonly state: 'settled' | 'voided' | 'expired' | 'frozen';
+  readonly costMicroUsd: MicroUsd;
+}
+
+export type WatchAnswer = { readonly cut: false; readonly receipt: Receipt } | { readonly cut: true; readonly denial: Denial };
+
+export type SessionStatus = 'active' | 'warned' | 'tripped' | 'revoked' | 'expired';
+
+export interface BreakerView {
+  readonly state: 'closed' | 'open';
+  readonly sinceMs: number;
+  readonly reason: string | null;
+}
+
+export interface Trip {
+  readonly atMs: number;
+  readonly reason: string;
+  readonly evidence: Readonly<Record<string, string | number>>;
+}
+
+/** A session as its object sees it: what `GET /admin/sessions/{id}` and `GET /session` show. */
+export interface SessionView {
+  readonly identity: SessionIdentity;
+  readonly createdAtMs: number;
+  readonly status: SessionStatus;
+  readonly limits: SessionLimits;
+  readonly spend: { readonly settledMicroUsd: MicroUsd; readonly heldMicroUsd: MicroUsd; readonly availableMicroUsd: MicroUsd };
+  readonly tokens: { readonly settled: number; readonly held: number; readonly available: number | null };
+  readonly requests: { readonly admitted: number; readonly denied: number };
+  readonly breaker: BreakerView;
+  readonly warnings: readonly { readonly warning: Warning; readonly atMs: number }[];
+  readonly revocation: { readonly atMs: number; readonly reason: string; readonly by: string } | null;
+  readonly trip: Trip | null;
+}
+
+export type EntryState = 'open' | 'settled' | 'voided' | 'expired';
+
+/** One line of the ledger: a hold with its outcome, or a correction (`adjusts`). */
+export interface LedgerEntry {
+  readonly id: string;
+  readonly atMs: number;
+  readonly route: string;
+  readonly protocol: string;
+  readonly model: string | null;
+  readonly action: string;
+  readonly state: EntryState;
+  readonly holdMicroUsd: MicroUsd;
+  readonly holdTokens: number;
+  readonly costMicroUsd: MicroUsd;
+  readonly costTokens: number;
+  readonly usage: Usage | null;
+  readonly estimated: boolean;
+  readonly reason: string | null;
+  readonly adjusts?: string;
+  readonly flags?: readonly string[];
+}
+
+export interface LedgerPage {
+  readonly entries: readonly LedgerEntry[];
+  /** Where the next page starts; null at the end. */
+  readonly nextCursor: string | null;
+}
+
+/** Who did an operator's act, for the record. */
+export interface Act {
+  readonly by: string;
+  readonly reason: string;
+}
+
+export type LimitsPatch = { readonly [K in keyof SessionLimits]?: SessionLimits[K] };
+
+/** `exists` and `unknown` are the answers of an object that has, or has not, been created by an issuance. */
+export type CreateAnswer = { readonly created: true; readonly view: SessionView } | { readonly created: false };
+export type SessionAnswer = { readonly known: true; readonly view: SessionView } | { readonly known: false };
+
+/** The methods that a session's object serves. */
+export interface SessionRpc {
+  admit(request: AdmitRequest): Promise<AdmitAnswer>;
+  extend(request: ExtendRequest): Promise<ExtendAnswer>;
+  settle(settlement: Settlement): Promise<SettleAnswer>;
+  /** Gives the whole hold back: the upstream was never reached. */
+  void(receipt: Receipt, reason: string): Promise<SettleAnswer>;
+  /** Long poll of one metered stream; renews the hold's lease. */
+  watch(request: { readonly receipt: Receipt; readonly meteredMicroUsd: MicroUsd }): Promise<WatchAnswer>;
+  create(request: { readonly session: SessionIdentity; readonly rules: AdmissionRules; readonly act: Act }): Promise<CreateAnswer>;
+  describe(): Promise<SessionAnswer>;
+  /** Moves the end of the session, and nothing else. Refused once it is revoked or has ended. */
+  renew(request: { readonly expiresAtMs: number; readonly act: Act }): Promise<SessionAnswer>;
+  changeLimits(request: { readonly patch: LimitsPatch; readonly act: Act }): Promise<SessionAnswer>;
+  revoke(act: Act): Promise<SessionAnswer>;
+  reset(act: Act): Promise<SessionAnswer>;
+  ledger(request: { readonly cursor: string | null; readonly limit: number }): Promise<LedgerPage>;
+}
