@@ -1,0 +1,182 @@
+// Environment to Config: every variable and secret parsed once, and refused where it is wrong. Fails closed, and says
+// which name is missing or malformed and the command that makes it. Never quotes a secret.
+import { type AdminEntry, readAdminTokens, soleAdmin } from './credential/admin-token.ts';
+import { createTokenVerifier, type TokenVerifier } from './credential/session-token.ts';
+import { type KeyRing, readSigningKeys } from './credential/signing-keys.ts';
+import { isId } from './policy/grammar.ts';
+import { mergePolicies } from './policy/merge.ts';
+import { describePolicyError, parsePolicy } from './policy/parse.ts';
+import type { Policy } from './policy/policy.ts';
+import { fillTemplate } from './policy/template.ts';
+
+export interface Config {
+  readonly issuer: string;
+  readonly audience: string;
+  /** Told apart by it: heads of other deployments are not ours. */
+  readonly deploymentId: string;
+  /** What proofs and signatures may name, as `https://host`; empty where none is configured. */
+  readonly publicOrigins: readonly string[];
+  /** Browser origins that may use the control plane. */
+  readonly adminOrigins: readonly string[];
+  /** Plain http upstreams on the own machine, short admin tokens: on a developer's machine only. */
+  readonly localDevelopment: boolean;
+  /** The out-of-band stop: nothing is forwarded while it is set. */
+  readonly halted: boolean;
+  readonly keys: KeyRing;
+  readonly admins: readonly AdminEntry[];
+  readonly policy: Policy;
+  /** Of each route that has `auth`. */
+  readonly upstreamAuth: ReadonlyMap<string, UpstreamAuth>;
+  /** Verifies with these keys and this policy, and remembers what it verified. */
+  readonly tokens: TokenVerifier;
+}
+
+export type UpstreamAuth =
+  | { readonly ready: true; readonly header: string; readonly value: string }
+  /** The route is disabled: 503 `upstream-unavailable`. */
+  | { readonly ready: false; readonly missingSecrets: readonly string[] };
+
+export interface ConfigError {
+  /** The variable, secret or file. */
+  readonly name: string;
+  readonly problem: string;
+  /** What to do about it; a command where there is one. */
+  readonly remedy: string;
+}
+
+export type ConfigReading = { readonly ok: true; readonly config: Config } | { readonly ok: false; readonly errors: readonly ConfigError[] };
+
+export type Environment = Readonly<Record<string, unknown>>;
+
+/** A token that people choose must still cost more guesses than anyone has. */
+const MIN_ADMIN_TOKEN_CHARS = 32;
+/** On a developer's machine only its own programs can ask. */
+const MIN_LOCAL_ADMIN_TOKEN_CHARS = 8;
+const OFF = new Set(['', '0', 'false', 'off', 'no']);
+const REMEDY_SECRETS = 'npm run deploy (makes the secrets that are missing, and deploys)';
+
+/**
+ * Reads the environment. `bundledPolicy` is the text of policy.yaml as it was built into the Worker; the variable POLICY
+ * replaces it and POLICY_LOCAL adds routes to it (the local runner sets both). A provider's key that is missing disables
+ * its route and is no error.
+ */
+export async function parseConfig(env: Environment, bundledPolicy: string): Promise<ConfigReading> {
+  const errors: ConfigError[] = [];
+  const localDevelopment = isOn(env['LOCAL_DEVELOPMENT']);
+  const issuer = idVariable(env, 'ISSUER', 'fusebox', errors);
+  const audience = idVariable(env, 'AUDIENCE', 'fusebox', errors);
+  const deploymentId = idVariable(env, 'DEPLOYMENT_ID', issuer, errors);
+  const publicOrigins = originsVariable(env, 'PUBLIC_ORIGINS', errors);
+  const adminOrigins = originsVariable(env, 'ADMIN_ORIGINS', errors);
+  const keys = await signingKeys(env, errors);
+  const admins = adminEntries(env, localDevelopment, errors);
+  const policy = policyOf(env, { bundledPolicy, localDevelopment }, errors);
+  if (keys === null || policy === null || errors.length > 0) return { ok: false, errors };
+  const upstreamAuth = upstreamAuthOf(env, policy);
+  const { ttlSecondsMax, limits: defaultLimits, requiredClaims } = policy.sessions;
+  const tokens = createTokenVerifier({ keys, issuer, audience, ttlSecondsMax, defaultLimits, requiredClaims });
+  const halted = isOn(env['HALT']);
+  return {
+    ok: true,
+    config: { issuer, audience, deploymentId, publicOrigins, adminOrigins, localDevelopment, halted, keys, admins, policy, upstreamAuth, tokens },
+  };
+}
+
+/** One line per error, for the log and for whoever opens a Worker that cannot serve yet. */
+export function describeConfigErrors(errors: readonly ConfigError[]): string {
+  return errors.map((error) => `${error.name}: ${error.problem}. To fix it: ${error.remedy}`).join('\n');
+}
+
+async function signingKeys(env: Environment, errors: ConfigError[]): Promise<KeyRing | null> {
+  const name = 'SESSION_SIGNING_KEYS';
+  const text = textOf(env, name);
+  if (text === null) {
+    errors.push({ name, problem: 'the secret is missing', remedy: REMEDY_SECRETS });
+    return null;
+  }
+  const reading = await readSigningKeys(text);
+  if (reading.ok) return reading.keys;
+  errors.push({ name, problem: `the secret is malformed: ${reading.reason}`, remedy: `npm run secrets -- make ${name} | npx wrangler secret put ${name}` });
+  return null;
+}
+
+function adminEntries(env: Environment, localDevelopment: boolean, errors: ConfigError[]): readonly AdminEntry[] {
+  const admins: AdminEntry[] = [];
+  const list = textOf(env, 'ADMIN_TOKENS');
+  if (list !== null) {
+    const reading = readAdminTokens(list);
+    if (reading.ok) admins.push(...reading.admins);
+    else errors.push({ name: 'ADMIN_TOKENS', problem: `the secret is malformed: ${reading.reason}`, remedy: 'npm run secrets -- make ADMIN_TOKENS shows the form' });
+  }
+  const token = textOf(env, 'ADMIN_TOKEN');
+  if (token !== null) {
+    const least = localDevelopment ? MIN_LOCAL_ADMIN_TOKEN_CHARS : MIN_ADMIN_TOKEN_CHARS;
+    if (/^[\x21-\x7e]+$/.test(token) && token.length >= least) admins.push(soleAdmin(token));
+    else errors.push({ name: 'ADMIN_TOKEN', problem: `shorter than ${least} characters, or not printable ASCII without spaces`, remedy: 'openssl rand -hex 32 makes one' });
+  }
+  if (list === null && token === null) errors.push({ name: 'ADMIN_TOKENS', problem: 'the secret is missing', remedy: REMEDY_SECRETS });
+  return admins;
+}
+
+function policyOf(env: Environment, from: { readonly bundledPolicy: string; readonly localDevelopment: boolean }, errors: ConfigError[]): Policy | null {
+  const rules = { allowLoopback: from.localDevelopment };
+  const read = (name: string, text: string): Policy | null => {
+    const reading = parsePolicy(text, rules);
+    if (reading.ok) return reading.policy;
+    for (const error of reading.errors) errors.push({ name: 'policy', problem: describePolicyError(name, error), remedy: 'correct the file' });
+    return null;
+  };
+  const base = read('policy.yaml', textOf(env, 'POLICY') ?? from.bundledPolicy);
+  const localText = textOf(env, 'POLICY_LOCAL');
+  if (base === null || localText === null) return base;
+  const local = read('policy.local.yaml', localText);
+  if (local === null) return null;
+  const merged = mergePolicies(base, local);
+  if (merged.ok) return merged.policy;
+  errors.push({ name: 'policy', problem: `policy.local.yaml: ${merged.reason}`, remedy: 'rename the route' });
+  return null;
+}
+
+function upstreamAuthOf(env: Environment, policy: Policy): ReadonlyMap<string, UpstreamAuth> {
+  const all = new Map<string, UpstreamAuth>();
+  for (const route of policy.routes.values()) {
+    if (route.auth === null) continue;
+    const filled = fillTemplate(route.auth.value, env);
+    all.set(
+      route.name,
+      filled.ok ? { ready: true, header: route.auth.header, value: filled.value } : { ready: false, missingSecrets: filled.missing },
+    );
+  }
+  return all;
+}
+
+function idVariable(env: Environment, name: string, fallback: string, errors: ConfigError[]): string {
+  const text = textOf(env, name);
+  if (text === null) return fallback;
+  if (!isId(text)) errors.push({ name, problem: 'not an id: letters, digits and ._:- only', remedy: `correct it under [vars] in wrangler.toml` });
+  return text;
+}
+
+/** A list of origins separated by commas or white space. */
+function originsVariable(env: Environment, name: string, errors: ConfigError[]): readonly string[] {
+  const origins = (textOf(env, name) ?? '').split(/[\s,]+/).filter((origin) => origin !== '');
+  for (const origin of origins) {
+    const isOrigin = URL.canParse(origin) && new URL(origin).origin === origin && /^https?:/.test(origin);
+    if (!isOrigin) errors.push({ name, problem: `"${origin}" is not an origin such as https://gateway.example.com`, remedy: 'correct it under [vars] in wrangler.toml' });
+  }
+  return origins;
+}
+
+/** Anything but a plain no is a yes: a mistyped HALT must not go on serving. */
+function isOn(value: unknown): boolean {
+  if (value === undefined || value === null) return false;
+  return !OFF.has(String(value).trim().toLowerCase());
+}
+
+/** A variable or secret that is set and not empty; white space around it comes from the shell that set it. */
+function textOf(env: Environment, name: string): string | null {
+  const value = env[name];
+  if (typeof value !== 'string') return null;
+  const trimmed = value.trim();
+  return trimmed === '' ? null : trimmed;
+}

@@ -1,0 +1,110 @@
+// Our own signing keys: read from the secret SESSION_SIGNING_KEYS, checked once when loaded. Keys come from here only,
+// never from a token.
+import { importJWK, type CryptoKey, type JWK } from 'jose';
+import { isId } from '../policy/grammar.ts';
+import { isJsonObject, type JsonObject, type JsonValue, readStrictJson } from './claims-json.ts';
+
+export type SigningAlgorithm = 'EdDSA' | 'ES256';
+
+export interface SigningKey {
+  readonly kid: string;
+  readonly alg: SigningAlgorithm;
+  readonly privateKey: CryptoKey;
+  readonly publicKey: CryptoKey;
+  readonly publicJwk: Readonly<Record<string, string>>;
+}
+
+export interface KeyRing {
+  /** The first key of the list: it signs. */
+  readonly signer: SigningKey;
+  /** All keys, by kid: they verify. */
+  readonly byKid: ReadonlyMap<string, SigningKey>;
+}
+
+export type KeyRingReading = { readonly ok: true; readonly keys: KeyRing } | { readonly ok: false; readonly reason: string };
+
+/** Rotation needs two or three; a list this long is a mistake. */
+const MAX_SIGNING_KEYS = 16;
+/** 32 octets in base64url: a coordinate or a private scalar of Ed25519 and P-256. */
+const OCTETS_32 = /^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$/;
+const MEMBERS: Readonly<Record<SigningAlgorithm, readonly string[]>> = {
+  EdDSA: ['x', 'd'],
+  ES256: ['x', 'y', 'd'],
+};
+const OPTIONAL_MEMBERS = new Set(['kty', 'crv', 'kid', 'alg', 'use', 'key_ops', 'ext']);
+
+/**
+ * Reads a JSON array of private JWKs (RFC 7517; Ed25519 by RFC 8037, P-256 by RFC 7518 section 6.2): the first signs, all
+ * verify. Other key types, missing or repeated kids, and public parts that do not belong to their private part are
+ * refused. The reason never quotes key material.
+ */
+export async function readSigningKeys(text: string): Promise<KeyRingReading> {
+  const reading = readStrictJson(text.trim());
+  if (!reading.ok) return { ok: false, reason: `not JSON: ${reading.reason}` };
+  if (!Array.isArray(reading.value) || reading.value.length === 0) return { ok: false, reason: 'not a list of at least one private JWK' };
+  if (reading.value.length > MAX_SIGNING_KEYS) return { ok: false, reason: `more than ${MAX_SIGNING_KEYS} keys` };
+  const byKid = new Map<string, SigningKey>();
+  for (const [index, jwk] of reading.value.entries()) {
+    const key = await readSigningKey(jwk);
+    if (typeof key === 'string') return { ok: false, reason: `key ${index + 1}: ${key}` };
+    if (byKid.has(key.kid)) return { ok: false, reason: `key ${index + 1}: the kid "${key.kid}" is used twice` };
+    byKid.set(key.kid, key);
+  }
+  const [signer] = byKid.values();
+  if (signer === undefined) throw new Error('a key ring without a key');
+  return { ok: true, keys: { signer, byKid } };
+}
+
+async function readSigningKey(jwk: JsonValue): Promise<SigningKey | string> {
+  if (!isJsonObject(jwk)) return 'not an object';
+  const { kid } = jwk;
+  if (!isId(kid)) return 'has no "kid" of letters, digits and ._:-';
+  const alg = algorithmOf(jwk);
+  if (alg === null) return 'not an Ed25519 (kty OKP) or P-256 (kty EC) key';
+  if (jwk['alg'] !== undefined && jwk['alg'] !== alg) return `"alg" is not ${alg}`;
+  if (jwk['use'] !== undefined && jwk['use'] !== 'sig') return '"use" is not "sig"';
+  const members: Record<string, string> = {};
+  for (const name of MEMBERS[alg]) {
+    const value = jwk[name];
+    if (typeof value !== 'string' || !OCTETS_32.test(value)) return `"${name}" is not 32 octets in base64url`;
+    members[name] = value;
+  }
+  const unknown = Object.keys(jwk).find((name) => !(name in members) && !OPTIONAL_MEMBERS.has(name));
+  if (unknown !== undefined) return `"${unknown}" does not belong in such a key`;
+  const { d, ...publicMembers } = members;
+  const publicJwk = { kty: String(jwk['kty']), crv: String(jwk['crv']), kid, alg, use: 'sig', ...publicMembers };
+  return importPair({ kid, alg, publicJwk, d: String(d) });
+}
+
+function algorithmOf(jwk: JsonObject): SigningAlgorithm | null {
+  if (jwk['kty'] === 'OKP' && jwk['crv'] === 'Ed25519') return 'EdDSA';
+  if (jwk['kty'] === 'EC' && jwk['crv'] === 'P-256') return 'ES256';
+  return null;
+}
+
+async function importPair(parts: {
+  readonly kid: string;
+  readonly alg: SigningAlgorithm;
+  readonly publicJwk: Record<string, string>;
+  readonly d: string;
+}): Promise<SigningKey | string> {
+  const { kid, alg, publicJwk, d } = parts;
+  const { use: _use, ...bare } = publicJwk;
+  try {
+    const privateKey = await importKey({ ...bare, d }, alg);
+    const publicKey = await importKey(bare, alg);
+    const probe = new TextEncoder().encode(kid);
+    const parameters = alg === 'EdDSA' ? { name: 'Ed25519' } : { name: 'ECDSA', hash: 'SHA-256' };
+    const signature = await crypto.subtle.sign(parameters, privateKey, probe);
+    const belongs = await crypto.subtle.verify(parameters, publicKey, signature, probe);
+    return belongs ? { kid, alg, privateKey, publicKey, publicJwk } : 'the public part does not belong to the private part';
+  } catch {
+    return 'not a usable key';
+  }
+}
+
+async function importKey(jwk: JWK, alg: SigningAlgorithm): Promise<CryptoKey> {
+  const key = await importJWK(jwk, alg, { extractable: false });
+  if (key instanceof Uint8Array) throw new TypeError('a symmetric key');
+  return key;
+}

@@ -1,0 +1,184 @@
+// The shape of policy.yaml, key by key: what parses it and what generates its JSON Schema for editors. Values only; rules
+// that span keys are in policy/parse.ts.
+import * as z from 'zod';
+import { MAX_MICRO_USD, MAX_SESSION_TTL_SECONDS, MAX_TOKENS, UPSTREAM_TIMEOUT_MS } from '../limits.ts';
+import { formatUsd, type MicroUsd, parseUsd } from '../money.ts';
+import { isHeaderName, isId, isScope } from './grammar.ts';
+import { DEFAULT_BOUNDS, DEFAULT_SESSIONS } from './defaults.ts';
+
+const MAX_LIST_MEMBERS = 256;
+const MAX_TEXT_CHARS = 512;
+/** Said of what the format has and this version does not read. */
+export const NOT_YET = 'is not supported by this version';
+const LATER_PROTOCOLS: readonly unknown[] = ['mcp', 'x402'];
+const MAX_REQUESTS_PER_MINUTE = 1_000_000;
+
+/** What zod says where a value is wrong; policy/parse.ts adds where, and what is there instead. */
+function says(message: string): { error: (issue: { readonly input?: unknown }) => string } {
+  return { error: (issue) => (issue.input === undefined ? 'is missing' : message) };
+}
+
+/** USD, as a decimal string or a number, as micro-USD. */
+function money(description: string): z.ZodType<MicroUsd, string | number> {
+  const message = 'is not an amount in USD such as "12.34" (at most six decimals, not negative)';
+  return z
+    .union([z.string().meta({ pattern: '^(0|[1-9]\\d{0,8})(\\.\\d{1,6})?$' }), z.number().min(0, says(message))], says(message))
+    .transform((written, context): MicroUsd => {
+      const amount = parseUsd(written);
+      if (amount !== null && amount <= MAX_MICRO_USD) return amount;
+      context.addIssue({ code: 'custom', message, input: written });
+      return z.NEVER;
+    })
+    .meta({ description });
+}
+
+function whole(least: number, most: number, description: string): z.ZodNumber {
+  const message = `is not a whole number from ${least} to ${most}`;
+  return z.int(says(message)).min(least, says(message)).max(most, says(message)).meta({ description });
+}
+
+function fraction(description: string): z.ZodNumber {
+  const message = 'is not a number above 0 and below 1';
+  return z.number(says(message)).gt(0, says(message)).lt(1, says(message)).meta({ description });
+}
+
+function text(valid: (written: string) => boolean, message: string, description: string): z.ZodString {
+  return z.string(says(message)).max(MAX_TEXT_CHARS, says(message)).refine(valid, says(message)).meta({ description });
+}
+
+function choice<const T extends readonly [string, ...string[]]>(values: T, description: string) {
+  return z.enum(values, says(`is not one of ${values.join(', ')}`)).meta({ description });
+}
+
+function list<T extends z.ZodType>(member: T, description: string): z.ZodArray<T> {
+  return z.array(member, says('is not a list')).max(MAX_LIST_MEMBERS, says(`has more than ${MAX_LIST_MEMBERS} members`)).meta({ description });
+}
+
+function group<T extends z.ZodRawShape>(shape: T) {
+  return z.strictObject(shape, { error: (issue) => (issue.code === 'unrecognized_keys' ? 'is not known' : issue.input === undefined ? 'is missing' : 'is not a mapping') });
+}
+
+const limits = group({
+  spend_usd: money('The most that a session may spend, in USD.').prefault(formatUsd(DEFAULT_SESSIONS.limits.spendMicroUsd)),
+  tokens: whole(1, MAX_TOKENS, 'The most tokens, input and output together. No limit where it is not given.').optional(),
+  tokens_per_request: whole(1, MAX_TOKENS, 'The most tokens of one request. No limit where it is not given.').optional(),
+  requests_per_minute: whole(1, MAX_REQUESTS_PER_MINUTE, 'No limit where it is not given.').optional(),
+});
+
+const sessions = group({
+  ttl_seconds: whole(1, MAX_SESSION_TTL_SECONDS, 'How long a session lasts when its issuer does not say.').default(DEFAULT_SESSIONS.ttlSeconds),
+  ttl_seconds_max: whole(1, MAX_SESSION_TTL_SECONDS, 'How long a session may last at most.').default(DEFAULT_SESSIONS.ttlSecondsMax),
+  limits: limits.meta({ description: 'What a credential that names no limit gets.' }).optional(),
+  warn_at: fraction('The part of a limit at which the warning comes.').default(DEFAULT_SESSIONS.warnAt),
+  on_limit: choice(['revoke', 'pause'], 'What happens at 100 %: the session is revoked, or its breaker opens.').default(DEFAULT_SESSIONS.onLimit),
+  least_useful_usd: money(
+    'What the least useful request costs: less than this left is 100 %. At least 0.000001, at most 10 % of a limit; by default 1 % of the limit and at most one cent.',
+  ).optional(),
+  holds: choice(['strict', 'calibrated'], 'Whether holds are upper bounds, or estimates where bounds do not fit.').default(DEFAULT_SESSIONS.holds),
+  default_output_tokens: whole(1, 1_000_000, 'Set on requests that name no maximum.').default(DEFAULT_SESSIONS.defaultOutputTokens),
+  required_claims: list(choice(['customer', 'segment'], 'A claim that every credential must have.'), 'So that no credential escapes a kill level.').default([]),
+});
+
+const fee = group({
+  method: text((written) => /^[A-Za-z]{1,16}$/.test(written), 'is not an HTTP method', 'Any where it is not given.').optional(),
+  path: text(
+    (written) => /^\/[A-Za-z0-9._~!$&'()*+,=:@%/-]*$/.test(written) && !written.includes('//'),
+    'is not a path that starts with "/"',
+    'The path after the route; `*` stands for one segment or a part of it, a final `/*` for all that follows. Any where it is not given.',
+  ).optional(),
+  usd: money('What one request costs.'),
+  scope: text(isScope, 'is not a scope', 'Needed besides the scope of the route.').optional(),
+});
+
+const auth = group({
+  header: text((written) => isHeaderName(written.toLowerCase()), 'is not the name of a header', 'The header that carries the key of the provider.'),
+  value: text((written) => /^[\x20-\x7e]+$/.test(written), 'is not printable ASCII', 'With ${NAME} where the Worker secret NAME goes.'),
+});
+
+const PROTOCOLS = ['openai', 'anthropic', 'gemini', 'http'] as const;
+const protocol = z
+  .enum(PROTOCOLS, {
+    error: (issue) => {
+      if (issue.input === undefined) return 'is missing';
+      return LATER_PROTOCOLS.includes(issue.input) ? `"${String(issue.input)}" ${NOT_YET}` : `is not one of ${PROTOCOLS.join(', ')}`;
+    },
+  })
+  .meta({ description: 'How the traffic is read and priced.' });
+
+const route = group({
+  upstream: text((written) => written.length > 0, 'is not a URL', 'https://HOST, with a base path where the upstream has one.'),
+  protocol,
+  auth: auth.optional(),
+  scope: text(isScope, 'is not a scope such as "llm:openai"', 'What a credential must be granted.'),
+  feature: text(isId, 'is not an id', 'The capability, for kill switches.').optional(),
+  fees: list(fee, 'protocol http: what a request costs. The first match wins; what matches none is refused; the last one may be the default.').optional(),
+  forward_headers: list(
+    text((written) => isHeaderName(written.toLowerCase()), 'is not the name of a header', 'A request header.'),
+    'Request headers forwarded beyond those of the protocol.',
+  ).optional(),
+  timeout_seconds: whole(1, UPSTREAM_TIMEOUT_MS / 1_000, 'Until the headers of the answer arrive.').default(UPSTREAM_TIMEOUT_MS / 1_000),
+});
+
+const price = group({
+  match: text(
+    (written) => /^[A-Za-z0-9._:/@*-]{1,128}$/.test(written),
+    'is not the id of a model, with * for any part of it',
+    'The models that it prices.',
+  ),
+  input_usd_per_million: money('Per million input tokens.'),
+  output_usd_per_million: money('Per million output tokens.'),
+  cached_input_usd_per_million: money('Per million input tokens read from a cache. As other input where it is not given.').optional(),
+  cache_write_usd_per_million: money('Per million input tokens written to a cache. As other input where it is not given.').optional(),
+  context_tokens: whole(1, 100_000_000, 'The context window.'),
+  max_output_tokens: whole(1, 100_000_000, 'The most output of one answer.'),
+});
+
+const hostedTool = group({
+  uses_max: whole(0, 1_000, 'How often one request may use it, where the request does not say.'),
+  input_tokens_per_use: whole(0, 10_000_000, 'What one use adds to the input.'),
+  usd_per_use: money('What one use costs besides its tokens.'),
+});
+
+const bounds = group({
+  image_tokens: whole(1, 10_000_000, 'One picture of a request.').default(DEFAULT_BOUNDS.imageTokens),
+  document_tokens_per_kib: whole(1, 10_000_000, 'Each KiB of a document.').default(DEFAULT_BOUNDS.documentTokensPerKib),
+  audio_tokens_per_kib: whole(1, 10_000_000, 'Each KiB of audio.').default(DEFAULT_BOUNDS.audioTokensPerKib),
+  video_tokens_per_kib: whole(1, 10_000_000, 'Each KiB of video.').default(DEFAULT_BOUNDS.videoTokensPerKib),
+  hosted_tools: z
+    .record(
+      text((written) => /^[A-Za-z][A-Za-z0-9_.-]{0,63}$/.test(written), 'is not the name of a tool', "The provider's own name of the tool."),
+      hostedTool,
+      says('is not a mapping'),
+    )
+    .default({}),
+});
+
+/** The whole file. Unknown keys are refused on every level. */
+export const policySchema = group({
+  version: z.literal(1, says('is not 1: this program reads version 1 of the policy')).meta({ description: 'The version of this format.' }),
+  sessions: sessions.optional(),
+  routes: z.record(z.string(), route, says('is not a mapping of names to routes')).meta({ description: 'What can be reached, by the first segment of the path.' }),
+  prices: list(price, 'Added to, or over, the price library.').default([]),
+  bounds: bounds.meta({ description: 'Declared worst cases for what the bytes of a request do not bound.' }).optional(),
+});
+
+export type PolicyDocument = z.output<typeof policySchema>;
+
+/** The known keys by the place they stand in (`*` for any name or index), for "did you mean". */
+export const KNOWN_KEYS: ReadonlyMap<string, readonly string[]> = new Map([
+  ['', Object.keys(policySchema.shape)],
+  ['sessions', Object.keys(sessions.shape)],
+  ['sessions.limits', Object.keys(limits.shape)],
+  ['routes.*', Object.keys(route.shape)],
+  ['routes.*.auth', Object.keys(auth.shape)],
+  ['routes.*.fees.*', Object.keys(fee.shape)],
+  ['prices.*', Object.keys(price.shape)],
+  ['bounds', Object.keys(bounds.shape)],
+  ['bounds.hosted_tools.*', Object.keys(hostedTool.shape)],
+]);
+
+/** Keys of the format that later versions of this program read. */
+export const LATER_KEYS: ReadonlyMap<string, readonly string[]> = new Map([
+  ['', ['issuers', 'rules', 'breakers', 'risk', 'alerts']],
+  ['routes.*', ['tools', 'hosts', 'payments']],
+]);
