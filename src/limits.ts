@@ -53,12 +53,20 @@ export const BLOCK_WINDOW_MS = 2 * SECOND;
 export const BATCH_DELAY_MS = 50;
 /** Without admissions for this long the ceiling comes down, so that an idle eviction loses nothing (eviction comes after 10 s). */
 export const SEAL_AFTER_MS = 5 * SECOND;
+/** What is worth keeping and urgent to nobody (a count of refusals) is written after this long. */
+export const IDLE_WRITE_DELAY_MS = 5 * SECOND;
+/** An object that died before it sealed is looked after this long after its last grant. */
+export const UNSEALED_CHECK_MS = MINUTE;
+/** Between two tries to tell the control object of a session's status. */
+export const REPORT_RETRY_MS = 10 * SECOND;
 /** A stream's hold lives this long after its last watch. */
 export const STREAM_LEASE_MS = 30 * SECOND;
 /** Beyond the upstream's own timeout, for the settlement to arrive. */
 export const LEASE_MARGIN_MS = 30 * SECOND;
 /** Holds open at once in one session: the head of the ledger carries them all. */
 export const MAX_OPEN_HOLDS = 2_048;
+/** Ended ids answered from memory; older ones are looked up on disk. */
+export const MAX_RESOLVED_IN_MEMORY = 4_096;
 /** Settlements may arrive this long after the session's end. */
 export const SESSION_GRACE_MS = 15 * MINUTE;
 /** Refused in a row for being too big, the tenth trips. */
@@ -78,10 +86,20 @@ export const SNAPSHOT_REFRESH_AFTER_MS = 5 * SECOND;
 export const SNAPSHOT_MAX_AGE_MS = 60 * SECOND;
 /** An isolate that was idle refreshes beside its admission and waits at most this long. */
 export const SNAPSHOT_BESIDE_ADMISSION_MS = 250;
+/** Requests of one isolate that ask for the head at the same time. */
+export const MAX_REFRESHES_AT_ONCE = 4;
 /** KV values may have 25 MiB; the control object's row 2 MiB. */
 export const MAX_HEAD_BYTES = 1 * MIB;
 /** Sessions that an isolate has learned to be revoked before the list told it. */
 export const MAX_LEARNED_REVOCATIONS = 10_000;
+
+/** A signature of the head serves all who ask within this time. */
+export const HEAD_MAX_REUSE_MS = 500;
+/** KV takes one write per second and key. */
+export const PUBLISH_EVERY_MS = 1 * SECOND;
+export const PUBLISH_RETRY_MS = 5 * SECOND;
+/** How often entries whose credential has expired are taken off the list. */
+export const REVOCATION_SWEEP_MS = 60 * MINUTE;
 
 // The control plane
 export const MAX_ADMIN_BODY_BYTES = 64 * KIB;

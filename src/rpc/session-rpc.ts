@@ -71,24 +71,35 @@ export interface AdmitRequest {
   /** The request id; admitting it again returns the first answer. */
   readonly id: string;
   readonly session: SessionIdentity;
-  readonly route: string;
-  readonly protocol: string;
-  readonly model: string | null;
-  readonly action: string;
+  readonly purpose: Purpose;
   readonly demand: Demand;
   /** A stream renews its lease by its watch; anything else has `leaseMs` to settle. */
   readonly stream: boolean;
   readonly leaseMs: number;
+  /** Hex SHA-256 of route and key, and of the bytes received. */
   readonly idempotency: { readonly key: string; readonly digest: string } | null;
   readonly rules: AdmissionRules;
 }
 
-/** Proof of a hold, kept by the Worker until it settles. Amounts are the whole hold, extensions included. */
+/** What a hold is for, as the ledger lists it. */
+export interface Purpose {
+  readonly route: string;
+  readonly protocol: string;
+  readonly model: string | null;
+  readonly action: string;
+}
+
+/**
+ * Proof of a hold, kept by the Worker until it settles, and all that an object needs that lost the hold in a crash.
+ * Amounts are the whole hold, extensions included.
+ */
 export interface Receipt {
   readonly generation: number;
   readonly id: string;
   readonly microUsd: MicroUsd;
   readonly tokens: number;
+  readonly admittedAtMs: number;
+  readonly purpose: Purpose;
 }
 
 /** The session's standing as of an admission, for the RateLimit fields. */
@@ -138,6 +149,8 @@ export interface Settlement {
   readonly usage: Usage | null;
   /** True where the charge is not the price of a usage that the provider stated. */
   readonly estimated: boolean;
+  /** True only for a hold that was a calibrated estimate. */
+  readonly mayExceedHold?: boolean;
   /** Why it ended so: `completed`, `upstream-error`, `client-aborted`, `stream-lost`, `usage-missing`, ... */
   readonly reason: string;
   readonly model?: string | null;
@@ -148,6 +161,13 @@ export interface Settlement {
 export interface SettleAnswer {
   readonly state: 'settled' | 'voided' | 'expired' | 'frozen';
   readonly costMicroUsd: MicroUsd;
+}
+
+export interface WatchRequest {
+  readonly receipt: Receipt;
+  /** Whole micro-USD. */
+  readonly meteredMicroUsd: number;
+  readonly meteredTokens: number;
 }
 
 export type WatchAnswer = { readonly cut: false; readonly receipt: Receipt } | { readonly cut: true; readonly denial: Denial };
@@ -184,13 +204,9 @@ export interface SessionView {
 export type EntryState = 'open' | 'settled' | 'voided' | 'expired';
 
 /** One line of the ledger: a hold with its outcome, or a correction (`adjusts`). */
-export interface LedgerEntry {
+export interface LedgerEntry extends Purpose {
   readonly id: string;
   readonly atMs: number;
-  readonly route: string;
-  readonly protocol: string;
-  readonly model: string | null;
-  readonly action: string;
   readonly state: EntryState;
   readonly holdMicroUsd: MicroUsd;
   readonly holdTokens: number;
@@ -229,7 +245,7 @@ export interface SessionRpc {
   /** Gives the whole hold back: the upstream was never reached. */
   void(receipt: Receipt, reason: string): Promise<SettleAnswer>;
   /** Long poll of one metered stream; renews the hold's lease. */
-  watch(request: { readonly receipt: Receipt; readonly meteredMicroUsd: MicroUsd }): Promise<WatchAnswer>;
+  watch(request: WatchRequest): Promise<WatchAnswer>;
   create(request: { readonly session: SessionIdentity; readonly rules: AdmissionRules; readonly act: Act }): Promise<CreateAnswer>;
   describe(): Promise<SessionAnswer>;
   /** Moves the end of the session, and nothing else. Refused once it is revoked or has ended. */

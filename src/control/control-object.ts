@@ -1,0 +1,81 @@
+// The Durable Object of the deployment: the index of sessions and the revocation list, published as a signed head.
+// Never on the path of a data-plane request.
+import { DurableObject } from 'cloudflare:workers';
+import { readSigningKeys } from '../credential/signing-keys.ts';
+import { sessionName } from '../credential/session-name.ts';
+import { HEAD_MAX_REUSE_MS, PUBLISH_EVERY_MS, PUBLISH_RETRY_MS, REVOCATION_SWEEP_MS } from '../limits.ts';
+import type { ControlRpc, IndexedSession, RevokedSession, SessionList, SessionListRequest } from '../rpc/control-rpc.ts';
+import { signHead } from '../snapshot/signed-head.ts';
+import { HEAD_KEY } from '../snapshot/snapshot-client.ts';
+import { digestOf, packDigests } from '../snapshot/snapshot.ts';
+import { ControlStore } from './control-store.ts';
+
+interface Env {
+  readonly SESSION_SIGNING_KEYS?: string;
+  readonly DEPLOYMENT_ID?: string;
+  readonly SNAPSHOT: { put(key: string, value: string): Promise<void> };
+}
+
+export class ControlObject extends DurableObject<Env> implements ControlRpc {
+  readonly #store: ControlStore;
+  #signed: { readonly head: string; readonly epoch: number; readonly asOfMs: number } | null = null;
+
+  constructor(ctx: DurableObjectState, env: Env) {
+    super(ctx, env);
+    this.#store = new ControlStore(ctx.storage);
+  }
+
+  async record(session: IndexedSession): Promise<void> {
+    this.#store.recordSession(session);
+  }
+
+  async list(request: SessionListRequest): Promise<SessionList> {
+    return this.#store.listSessions(request, Date.now());
+  }
+
+  async revoke(session: RevokedSession): Promise<{ epoch: number }> {
+    const now = Date.now();
+    if (session.untilMs > now && this.#store.addRevocation(session, now)) await this.#wakeBy(now + PUBLISH_EVERY_MS);
+    return { epoch: this.#store.epoch };
+  }
+
+  async head(): Promise<{ head: string }> {
+    return { head: await this.#head() };
+  }
+
+  /** Publishes the list to KV, at most once a second: KV takes one write per second and key. */
+  override async alarm(): Promise<void> {
+    let nextMs = Date.now() + REVOCATION_SWEEP_MS;
+    try {
+      this.#store.dropExpired(Date.now());
+      await this.env.SNAPSHOT.put(HEAD_KEY, await this.#head());
+    } catch (error) {
+      console.warn(JSON.stringify({ event: 'snapshot.publish-failed', error: String(error) }));
+      nextMs = Date.now() + PUBLISH_RETRY_MS;
+    } finally {
+      await this.#wakeBy(nextMs);
+    }
+  }
+
+  /** Moves the alarm earlier, never later: a flood of revocations must not put off their publication. */
+  async #wakeBy(atMs: number): Promise<void> {
+    const armedMs = await this.ctx.storage.getAlarm();
+    if (armedMs === null || armedMs > atMs) await this.ctx.storage.setAlarm(atMs);
+  }
+
+  /** The head as of now; one signature serves everybody who asks within a moment, unless the list has changed. */
+  async #head(): Promise<string> {
+    const now = Date.now();
+    const { epoch } = this.#store;
+    if (this.#signed !== null && this.#signed.epoch === epoch && now - this.#signed.asOfMs < HEAD_MAX_REUSE_MS) {
+      return this.#signed.head;
+    }
+    const keys = await readSigningKeys(this.env.SESSION_SIGNING_KEYS ?? '');
+    if (!keys.ok) throw new Error(`SESSION_SIGNING_KEYS: ${keys.reason}`);
+    const revoked = packDigests(this.#store.revoked().map(({ issuer, sid }) => digestOf(sessionName(issuer, sid))));
+    const deployment = this.env.DEPLOYMENT_ID ?? 'fusebox';
+    const head = await signHead({ version: 1, deployment, epoch, asOfMs: now, revoked }, keys.keys);
+    this.#signed = { head, epoch, asOfMs: now };
+    return head;
+  }
+}

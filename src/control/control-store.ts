@@ -1,0 +1,146 @@
+// How the control object lies on disk: the index of sessions, the revocation list, the epoch.
+import type { IndexedSession, RevokedSession, SessionList, SessionListRequest } from '../rpc/control-rpc.ts';
+import type { SessionStatus } from '../rpc/session-rpc.ts';
+
+const SCHEMA = `
+  CREATE TABLE IF NOT EXISTS sessions (
+    issuer TEXT NOT NULL, sid TEXT NOT NULL, agent TEXT NOT NULL, customer TEXT, status TEXT NOT NULL,
+    created_at_ms INTEGER NOT NULL, expires_at_ms INTEGER NOT NULL,
+    PRIMARY KEY (created_at_ms, issuer, sid)
+  ) WITHOUT ROWID;
+  CREATE INDEX IF NOT EXISTS sessions_by_agent ON sessions (agent, created_at_ms, issuer, sid);
+  CREATE TABLE IF NOT EXISTS revoked (
+    issuer TEXT NOT NULL, sid TEXT NOT NULL, until_ms INTEGER NOT NULL, at_ms INTEGER NOT NULL,
+    by_whom TEXT NOT NULL, reason TEXT NOT NULL,
+    PRIMARY KEY (issuer, sid)
+  ) WITHOUT ROWID;
+`;
+const EPOCH = 'epoch';
+
+interface SessionRow {
+  [column: string]: SqlStorageValue;
+  issuer: string;
+  sid: string;
+  agent: string;
+  customer: string | null;
+  status: string;
+  created_at_ms: number;
+  expires_at_ms: number;
+}
+
+export class ControlStore {
+  readonly #storage: DurableObjectStorage;
+
+  constructor(storage: DurableObjectStorage) {
+    this.#storage = storage;
+    storage.sql.exec(SCHEMA);
+  }
+
+  get epoch(): number {
+    return this.#storage.kv.get<number>(EPOCH) ?? 0;
+  }
+
+  recordSession(session: IndexedSession): void {
+    const { issuer, sid, agent, customer, status, createdAtMs, expiresAtMs } = session;
+    this.#storage.sql.exec(
+      `INSERT INTO sessions (issuer, sid, agent, customer, status, created_at_ms, expires_at_ms) VALUES (?, ?, ?, ?, ?, ?, ?)
+       ON CONFLICT DO UPDATE SET status = excluded.status, expires_at_ms = excluded.expires_at_ms`,
+      issuer,
+      sid,
+      agent,
+      customer,
+      status,
+      createdAtMs,
+      expiresAtMs,
+    );
+  }
+
+  /** Newest first. The cursor is the position of the last session of the page before. */
+  listSessions({ agent, status, cursor, limit }: SessionListRequest, nowMs: number): SessionList {
+    const after = readCursor(cursor);
+    const rows = this.#storage.sql
+      .exec<SessionRow>(
+        `SELECT * FROM sessions
+         WHERE (?1 IS NULL OR agent = ?1)
+           AND (?2 IS NULL OR (CASE WHEN status <> 'revoked' AND expires_at_ms <= ?3 THEN 'expired' ELSE status END) = ?2)
+           AND (created_at_ms, issuer, sid) < (?4, ?5, ?6)
+         ORDER BY created_at_ms DESC, issuer DESC, sid DESC LIMIT ?7`,
+        agent,
+        status,
+        nowMs,
+        after.createdAtMs,
+        after.issuer,
+        after.sid,
+        limit + 1,
+      )
+      .toArray();
+    const sessions = rows.slice(0, limit).map(sessionOf);
+    const last = sessions.at(-1);
+    return { sessions, nextCursor: rows.length > limit && last !== undefined ? cursorOf(last) : null };
+  }
+
+  /** Adds to the list and moves the epoch. False when it was there already. */
+  addRevocation({ issuer, sid, untilMs, act }: RevokedSession, nowMs: number): boolean {
+    const { rowsWritten } = this.#storage.sql.exec(
+      'INSERT OR IGNORE INTO revoked (issuer, sid, until_ms, at_ms, by_whom, reason) VALUES (?, ?, ?, ?, ?, ?)',
+      issuer,
+      sid,
+      untilMs,
+      nowMs,
+      act.by,
+      act.reason,
+    );
+    if (rowsWritten === 0) return false;
+    this.#moveEpoch();
+    return true;
+  }
+
+  /** Takes off the list what no credential can use any more. */
+  dropExpired(nowMs: number): void {
+    const { rowsWritten } = this.#storage.sql.exec('DELETE FROM revoked WHERE until_ms < ?', nowMs);
+    if (rowsWritten > 0) this.#moveEpoch();
+  }
+
+  revoked(): { readonly issuer: string; readonly sid: string }[] {
+    return this.#storage.sql.exec<{ issuer: string; sid: string }>('SELECT issuer, sid FROM revoked').toArray();
+  }
+
+  #moveEpoch(): void {
+    this.#storage.kv.put(EPOCH, this.epoch + 1);
+  }
+}
+
+function sessionOf(row: SessionRow): IndexedSession {
+  return {
+    issuer: row.issuer,
+    sid: row.sid,
+    agent: row.agent,
+    customer: row.customer,
+    status: statusOf(row.status),
+    createdAtMs: row.created_at_ms,
+    expiresAtMs: row.expires_at_ms,
+  };
+}
+
+const STATUSES: readonly SessionStatus[] = ['active', 'warned', 'tripped', 'revoked', 'expired'];
+
+function statusOf(text: string): SessionStatus {
+  const status = STATUSES.find((known) => known === text);
+  if (status === undefined) throw new Error(`a session is indexed with the unknown status "${text}"`);
+  return status;
+}
+
+interface Position {
+  readonly createdAtMs: number;
+  readonly issuer: string;
+  readonly sid: string;
+}
+
+const cursorOf = ({ createdAtMs, issuer, sid }: Position): string => `${createdAtMs}~${issuer}~${sid}`;
+
+/** A cursor that is not ours starts from the newest. */
+function readCursor(cursor: string | null): Position {
+  const match = /^(\d{1,16})~([^~]+)~([^~]+)$/.exec(cursor ?? '');
+  if (match === null) return { createdAtMs: Number.MAX_SAFE_INTEGER, issuer: '', sid: '' };
+  return { createdAtMs: Number(match[1]), issuer: match[2] ?? '', sid: match[3] ?? '' };
+}

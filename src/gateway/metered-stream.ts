@@ -1,0 +1,206 @@
+// Passes one stream of events to the client while its meter reads them: every event unchanged and at once, the hold
+// extended before what it does not cover, and an end that the client's SDK takes for what it is. Settling is the
+// caller's: this only says how the stream ended.
+import { createParser, type EventSourceParser } from 'eventsource-parser';
+import type { Denial } from '../denial.ts';
+import { STREAM_IDLE_TIMEOUT_MS } from '../limits.ts';
+import type { Call, Meter, Protocol, StreamEvent } from '../protocol/protocol.ts';
+import type { Ending } from './charge.ts';
+import { redact } from './redaction.ts';
+import { SseFrames } from './sse-frames.ts';
+
+export interface StreamPorts {
+  readonly upstream: ReadableStream<Uint8Array>;
+  readonly call: Call;
+  readonly protocol: Protocol;
+  readonly meter: Meter;
+  readonly secrets: readonly string[];
+  readonly now: () => number;
+  /** Makes sure that the hold covers what the meter has read; the reason to cut when it cannot. */
+  readonly cover: () => Promise<Denial | null>;
+  /** Asked with every chunk and each second: the reason to cut that this isolate knows of by itself. */
+  readonly screen: () => Denial | null;
+  /** Started once the stream has run for a moment; resolves with the reason to cut. */
+  readonly watch: () => Promise<Denial | null>;
+  /** Called once, when nothing more will be sent. */
+  readonly ended: (ending: Ending) => void;
+  /** Stops the upstream. */
+  readonly abort: () => void;
+  readonly alert: (what: string) => void;
+}
+
+/** Streams shorter than this need no watch: they are over before it could say anything. */
+const WATCH_AFTER_MS = 1_000;
+const TICK_MS = 1_000;
+const EVENT_END = '\n\n';
+
+/** The body for the client. */
+export function meteredStream(ports: StreamPorts): ReadableStream<Uint8Array> {
+  const stream = new MeteredStream(ports);
+  return new ReadableStream<Uint8Array>(
+    {
+      pull: (controller) => stream.pull(controller),
+      cancel: () => stream.clientGone(),
+    },
+    { highWaterMark: 0 },
+  );
+}
+
+type Step = { readonly cut: Denial } | { readonly chunk: Uint8Array | null } | { readonly broken: 'stream-lost' | 'upstream-timeout' };
+
+class MeteredStream {
+  readonly #ports: StreamPorts;
+  readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
+  readonly #frames = new SseFrames();
+  readonly #decoder = new TextDecoder();
+  readonly #encoder = new TextEncoder();
+  readonly #parser: EventSourceParser;
+  #event: StreamEvent | null = null;
+  #over = false;
+  /** Whether this pull has given the client something. */
+  #sent = false;
+  /** Settles when the stream is to end for a reason that is not in its bytes. */
+  readonly #interrupted: Promise<Step>;
+  #interrupt: (step: Step) => void = () => undefined;
+  #ticker: ReturnType<typeof setInterval> | null = null;
+  readonly #startedMs: number;
+  #lastChunkMs: number;
+  #watching = false;
+
+  constructor(ports: StreamPorts) {
+    this.#ports = ports;
+    this.#reader = ports.upstream.getReader();
+    this.#parser = createParser({ onEvent: ({ event, data }) => (this.#event = { event, data }) });
+    this.#startedMs = ports.now();
+    this.#lastChunkMs = this.#startedMs;
+    this.#interrupted = new Promise((resolve) => (this.#interrupt = resolve));
+    this.#ticker = setInterval(() => this.#tick(), TICK_MS);
+  }
+
+  async pull(controller: ReadableStreamDefaultController<Uint8Array>): Promise<void> {
+    this.#sent = false;
+    while (!this.#over) {
+      const step = await Promise.race([this.#read(), this.#interrupted]);
+      if (this.#over) return;
+      if ('cut' in step) return this.#cut(controller, step.cut);
+      if ('broken' in step) return this.#breakOff(controller, step.broken);
+      if (step.chunk === null) return this.#finish(controller);
+      this.#lastChunkMs = this.#ports.now();
+      const denial = this.#ports.screen();
+      if (denial !== null) return this.#cut(controller, denial);
+      const frames = this.#frames.push(step.chunk);
+      if (frames === null) return this.#breakOff(controller, 'stream-lost');
+      const passed = await this.#passAll(controller, frames);
+      if (passed !== null) return this.#cut(controller, passed);
+      if (this.#sent) return;
+    }
+  }
+
+  clientGone(): void {
+    this.#end({ how: 'cut', reason: 'client-aborted' });
+    this.#ports.abort();
+  }
+
+  async #read(): Promise<Step> {
+    try {
+      const { done, value } = await this.#reader.read();
+      return { chunk: done ? null : value };
+    } catch {
+      return { broken: 'stream-lost' };
+    }
+  }
+
+  /** Reads and passes whole events; the reason to cut, when the hold cannot cover one of them. */
+  async #passAll(controller: ReadableStreamDefaultController<Uint8Array>, frames: readonly Uint8Array[]): Promise<Denial | null> {
+    for (const frame of frames) {
+      const bytes = this.#readEvent(frame);
+      const denial = await this.#ports.cover();
+      if (denial !== null) return denial;
+      if (this.#over) return null;
+      if (bytes !== null) {
+        controller.enqueue(bytes);
+        this.#sent = true;
+      }
+    }
+    return null;
+  }
+
+  /** Lets the meter read one event; what of it the client gets. */
+  #readEvent(frame: Uint8Array): Uint8Array | null {
+    const text = this.#decoder.decode(frame);
+    const clean = redact(text, this.#ports.secrets);
+    if (clean.found) this.#ports.alert('provider-key-echoed');
+    this.#event = null;
+    this.#parser.feed(clean.text);
+    const event: StreamEvent | null = this.#event;
+    const visible = event === null || this.#ports.meter.event(event) === 'pass';
+    if (!visible) return null;
+    return clean.found ? this.#encoder.encode(clean.text) : frame;
+  }
+
+  /** The upstream closed: fine if its protocol says that this was the end, otherwise the client must not take it for one. */
+  #finish(controller: ReadableStreamDefaultController<Uint8Array>): void {
+    const rest = this.#frames.rest();
+    if (rest.length > 0) {
+      // Some servers leave out the last empty line. What is only half an event is read too, and not passed.
+      const bytes = this.#readEvent(this.#encoder.encode(`${this.#decoder.decode(rest)}${EVENT_END}`));
+      const isEnd = this.#ports.meter.reading().ended;
+      if (bytes !== null && isEnd) controller.enqueue(bytes.subarray(0, bytes.length - EVENT_END.length));
+    }
+    if (!this.#ports.meter.reading().ended) return this.#breakOff(controller, 'stream-lost');
+    this.#end({ how: 'completed' });
+    controller.close();
+  }
+
+  #breakOff(controller: ReadableStreamDefaultController<Uint8Array>, reason: 'stream-lost' | 'upstream-timeout'): void {
+    const denial: Denial = {
+      code: reason === 'upstream-timeout' ? 'upstream-timeout' : 'upstream-unavailable',
+      detail: reason === 'upstream-timeout' ? 'The upstream fell silent.' : 'The upstream broke off before the end of its answer.',
+    };
+    this.#close(controller, denial, { how: 'lost', reason });
+  }
+
+  #cut(controller: ReadableStreamDefaultController<Uint8Array>, denial: Denial): void {
+    this.#close(controller, denial, { how: 'cut', reason: cutReason(denial) });
+  }
+
+  #close(controller: ReadableStreamDefaultController<Uint8Array>, denial: Denial, ending: Ending): void {
+    controller.enqueue(this.#encoder.encode(this.#ports.protocol.cut(denial, this.#ports.call)));
+    controller.close();
+    this.#end(ending);
+    this.#ports.abort();
+  }
+
+  #end(ending: Ending): void {
+    if (this.#over) return;
+    this.#over = true;
+    if (this.#ticker !== null) clearInterval(this.#ticker);
+    this.#ports.ended(ending);
+  }
+
+  #tick(): void {
+    if (this.#over) return;
+    const now = this.#ports.now();
+    const denial = this.#ports.screen();
+    if (denial !== null) this.#interrupt({ cut: denial });
+    else if (now - this.#lastChunkMs > STREAM_IDLE_TIMEOUT_MS) this.#interrupt({ broken: 'upstream-timeout' });
+    if (this.#watching || now - this.#startedMs < WATCH_AFTER_MS) return;
+    this.#watching = true;
+    void this.#ports.watch().then((reason) => {
+      if (reason !== null) this.#interrupt({ cut: reason });
+    });
+  }
+}
+
+function cutReason({ code }: Denial): 'cut-by-limit' | 'cut-by-revocation' | 'cut-unwatched' {
+  switch (code) {
+    case 'spend-limit-exceeded':
+    case 'token-limit-exceeded':
+    case 'spend-held':
+      return 'cut-by-limit';
+    case 'enforcement-unavailable':
+      return 'cut-unwatched';
+    default:
+      return 'cut-by-revocation';
+  }
+}

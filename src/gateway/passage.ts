@@ -1,0 +1,92 @@
+// Bodies on their way through, within a bound: read whole, or passed on piece by piece.
+import { RedactingPassage } from './redaction.ts';
+
+export type BoundedRead =
+  | { readonly ok: true; readonly bytes: Uint8Array }
+  | { readonly ok: false; readonly why: 'too-large' | 'broken' };
+
+/** Reads a body to its end, or stops once it is larger than `maxBytes`. */
+export async function readBounded(body: ReadableStream<Uint8Array>, maxBytes: number): Promise<BoundedRead> {
+  const reader = body.getReader();
+  const pieces: Uint8Array[] = [];
+  let total = 0;
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) break;
+      total += value.length;
+      if (total > maxBytes) {
+        void reader.cancel();
+        return { ok: false, why: 'too-large' };
+      }
+      pieces.push(value);
+    }
+  } catch {
+    return { ok: false, why: 'broken' };
+  }
+  const [only] = pieces;
+  if (pieces.length === 1 && only !== undefined) return { ok: true, bytes: only };
+  const bytes = new Uint8Array(total);
+  let at = 0;
+  for (const piece of pieces) {
+    bytes.set(piece, at);
+    at += piece.length;
+  }
+  return { ok: true, bytes };
+}
+
+export interface PassageEnd {
+  readonly how: 'completed' | 'client-gone' | 'broken' | 'too-large';
+  readonly redacted: boolean;
+}
+
+/** Passes a body on as it comes. `ended` is called once. A body that breaks, or is larger than allowed, ends in an error for the client. */
+export function boundedPassage(
+  body: ReadableStream<Uint8Array>,
+  options: { readonly maxBytes: number; readonly secrets: readonly string[]; readonly ended: (end: PassageEnd) => void },
+): ReadableStream<Uint8Array> {
+  const reader = body.getReader();
+  const redaction = new RedactingPassage(options.secrets);
+  let total = 0;
+  let over = false;
+  const end = (how: PassageEnd['how']): void => {
+    if (over) return;
+    over = true;
+    options.ended({ how, redacted: redaction.found });
+  };
+  return new ReadableStream<Uint8Array>(
+    {
+      async pull(controller) {
+        for (;;) {
+          try {
+            const { done, value } = await reader.read();
+            if (done) {
+              const rest = redaction.end();
+              if (rest.length > 0) controller.enqueue(rest);
+              controller.close();
+              return end('completed');
+            }
+            total += value.length;
+            if (total > options.maxBytes) {
+              void reader.cancel();
+              controller.error(new Error('the answer is larger than allowed'));
+              return end('too-large');
+            }
+            const bytes = redaction.push(value);
+            if (bytes.length === 0) continue;
+            controller.enqueue(bytes);
+            return;
+          } catch (error) {
+            controller.error(error);
+            return end('broken');
+          }
+        }
+      },
+      cancel(reason) {
+        end('client-gone');
+        return reader.cancel(reason);
+      },
+    },
+    { highWaterMark: 0 },
+  );
+}

@@ -1,0 +1,296 @@
+// The data plane: one request's whole story, in order, from the raw URL to the settled hold. Start reading here.
+import { v7 as uuidv7 } from 'uuid';
+import type { Principal } from '../credential/claims.ts';
+import { readCredential } from '../credential/credential-reader.ts';
+import { sessionId, sessionName } from '../credential/session-name.ts';
+import type { TokenVerifier } from '../credential/session-token.ts';
+import { type Denial, type Result, accepted, refused } from '../denial.ts';
+import { problemResponse } from '../http/problem.ts';
+import { type RequestPath, readRequestPath } from '../http/request-path.ts';
+import {
+  LEASE_MARGIN_MS,
+  MAX_IDEMPOTENCY_KEY_CHARS,
+  MAX_REQUEST_BODY_BYTES,
+  SNAPSHOT_BESIDE_ADMISSION_MS,
+} from '../limits.ts';
+import { scopeCovers } from '../policy/grammar.ts';
+import type { Policy } from '../policy/policy.ts';
+import type { Call } from '../protocol/protocol.ts';
+import type { AdmissionRules, AdmitAnswer, AdmitRequest, SessionRpc } from '../rpc/session-rpc.ts';
+import type { EdgeSnapshot } from '../snapshot/snapshot-client.ts';
+import { type SessionDigest, digestOf } from '../snapshot/snapshot.ts';
+import { sha256Hex } from './body-digest.ts';
+import { Exchange, type ExchangeAnswer } from './exchange.ts';
+import { readBounded } from './passage.ts';
+import type { Route, RouteTable } from './route-table.ts';
+import { standingFields } from './standing.ts';
+import { upstreamUrl } from './upstream-client.ts';
+
+export interface GatewayParts {
+  readonly issuer: string;
+  readonly policy: Policy;
+  readonly routes: RouteTable;
+  readonly tokens: TokenVerifier;
+  readonly snapshot: EdgeSnapshot;
+  readonly session: (name: string) => SessionRpc;
+  readonly now: () => number;
+}
+
+/** The part of the platform's execution context that is used. */
+export interface Lifetime {
+  waitUntil(work: Promise<unknown>): void;
+}
+
+/** Who asks, and under which name its session is known to its object and to the snapshot. */
+export interface Caller {
+  readonly principal: Principal;
+  readonly name: string;
+  readonly digest: SessionDigest;
+}
+
+/** Serves `ANY /{route}/{path...}`. */
+export async function serveRoute(request: Request, parts: GatewayParts, lifetime: Lifetime): Promise<Response> {
+  const requestId = uuidv7();
+  const reply = new Reply(requestId);
+
+  // 1 route
+  const path = readRequestPath(request.url);
+  if (!path.ok) return reply.refuse(path.denial);
+  const route = parts.routes.get(path.value.segment);
+  if (route === undefined) return reply.refuse({ code: 'route-unknown', detail: `There is no route "${path.value.segment}".` });
+  reply.shape = route.protocol.errorShape;
+
+  // 2 identify
+  const identified = identify(request.headers, parts);
+  const caller = identified instanceof Promise ? await identified : identified;
+  if (!caller.ok) return reply.refuse(caller.denial);
+  reply.session(sessionId({ issuer: caller.value.principal.issuer, sid: caller.value.principal.sid }, parts.issuer));
+
+  // 3 screen
+  const freshness = parts.snapshot.freshness();
+  if (freshness === 'stale') await parts.snapshot.refresh();
+  const screened = screen(caller.value, route, parts);
+  if (screened !== null) return reply.refuse(screened);
+
+  // 4 read
+  const read = await readCall(request, path.value, route, parts);
+  if (!read.ok) return reply.refuse(read.denial);
+  const { call, body, idempotency } = read.value;
+  const scope = call.scopes.find((needed) => !scopeCovers(caller.value.principal.scopes, needed));
+  if (scope !== undefined) return reply.refuse({ code: 'scope-denied', detail: `The credential lacks the scope "${scope}".` });
+
+  // 5 admit
+  const session = parts.session(caller.value.name);
+  const refreshed = freshness === 'unconfirmed' ? refreshBeside(parts.snapshot, lifetime) : null;
+  const admission = await admit(session, admitRequest({ requestId, caller: caller.value, route, call, parts, body, idempotency }));
+  if (!admission.ok) return reply.refuse(admission.denial);
+  const admitted = admission.value;
+  if (admitted.standing !== null) reply.standing(admitted.standing);
+  if (!admitted.admitted) {
+    if (admitted.revoked) parts.snapshot.learn(caller.value.name, admitted.denial);
+    return reply.refuse(admitted.denial);
+  }
+  reply.warn(admitted.warnings);
+
+  // 6 forward, 7 meter, 8 settle
+  const exchange = new Exchange({
+    requestId,
+    route,
+    call,
+    session,
+    admitted,
+    request: { method: request.method, headers: outboundHeaders(request, route), clientGone: request.signal },
+    calibrated: parts.policy.sessions.holds === 'calibrated',
+    now: parts.now,
+    screen: () => parts.snapshot.revocation(caller.value.name, caller.value.digest),
+    waitUntil: (work) => lifetime.waitUntil(work),
+    alert: (what) => console.warn(JSON.stringify({ event: `exchange.${what}`, request: requestId, session: caller.value.name })),
+  });
+  if (refreshed !== null) {
+    await refreshed;
+    const denial = parts.snapshot.revocation(caller.value.name, caller.value.digest);
+    if (denial !== null) {
+      exchange.withdraw('revoked-before-sending');
+      return reply.refuse(denial);
+    }
+  }
+  return reply.answer(await exchange.run());
+}
+
+// ---------------------------------------------------------------------------------------------------------- 2 identify
+
+const callers = new WeakMap<Principal, Caller>();
+
+/** The verified caller; at once where this isolate has verified the credential before. */
+export function identify(headers: Headers, parts: Pick<GatewayParts, 'tokens' | 'now'>): Result<Caller> | Promise<Result<Caller>> {
+  const credential = readCredential(headers);
+  if (!credential.ok) return credential;
+  const verification = parts.tokens.verify(credential.value, parts.now());
+  return verification instanceof Promise ? verification.then(callerOf) : callerOf(verification);
+}
+
+function callerOf(verification: Awaited<ReturnType<TokenVerifier['verify']>>): Result<Caller> {
+  if (!verification.ok) {
+    console.warn(JSON.stringify({ event: 'credential.refused', code: verification.denial.code, detail: verification.logDetail }));
+    return verification;
+  }
+  const principal = verification.value;
+  let caller = callers.get(principal);
+  if (caller === undefined) {
+    const name = sessionName(principal.issuer, principal.sid);
+    caller = { principal, name, digest: digestOf(name) };
+    callers.set(principal, caller);
+  }
+  return accepted(caller);
+}
+
+// ------------------------------------------------------------------------------------------------------------ 3 screen
+
+/** What memory alone says against a request. */
+function screen(caller: Caller, route: Route, { snapshot }: GatewayParts): Denial | null {
+  if (snapshot.freshness() === 'stale') {
+    return { code: 'enforcement-unavailable', detail: 'This location has not heard of revocations for too long.', retryAfterSeconds: 1 };
+  }
+  const revoked = snapshot.revocation(caller.name, caller.digest);
+  if (revoked !== null) return revoked;
+  if (!scopeCovers(caller.principal.scopes, route.policy.scope)) {
+    return { code: 'scope-denied', detail: `The credential lacks the scope "${route.policy.scope}".` };
+  }
+  if (!route.auth.ready) {
+    return { code: 'upstream-unavailable', detail: `The route "${route.policy.name}" is disabled: its provider key is not configured.` };
+  }
+  return null;
+}
+
+/** Refreshes while the admission is under way, and holds the request back no longer than stated. */
+function refreshBeside(snapshot: EdgeSnapshot, lifetime: Lifetime): Promise<void> {
+  const refresh = snapshot.refresh();
+  lifetime.waitUntil(refresh);
+  return Promise.race([refresh, new Promise<void>((resolve) => setTimeout(resolve, SNAPSHOT_BESIDE_ADMISSION_MS))]);
+}
+
+// -------------------------------------------------------------------------------------------------------------- 4 read
+
+interface ReadRequest {
+  readonly call: Call;
+  readonly body: Uint8Array | null;
+  readonly idempotency: string | null;
+}
+
+async function readCall(request: Request, path: RequestPath, route: Route, parts: GatewayParts): Promise<Result<ReadRequest>> {
+  if (upstreamUrl(route, path) === null) {
+    return refused('ambiguous-path', 'The path or query is written in a way that URL parsers would change.');
+  }
+  const encoding = request.headers.get('content-encoding');
+  if (encoding !== null && encoding.toLowerCase() !== 'identity') {
+    return refused('encoding-unsupported', 'Send the body without content-encoding.');
+  }
+  const idempotency = request.headers.get('idempotency-key');
+  if (idempotency !== null && (idempotency === '' || idempotency.length > MAX_IDEMPOTENCY_KEY_CHARS)) {
+    return refused('bad-request', `An Idempotency-Key has 1 to ${MAX_IDEMPOTENCY_KEY_CHARS} characters.`);
+  }
+  const body = await readBody(request);
+  if (!body.ok) return body;
+  const { method, headers } = request;
+  const call = route.protocol.read(
+    { method, path: path.path, query: path.query, headers, body: body.value },
+    { policy: parts.policy, route: route.policy, nowMs: parts.now() },
+  );
+  return call.ok ? accepted({ call: call.value, body: body.value, idempotency }) : call;
+}
+
+async function readBody(request: Request): Promise<Result<Uint8Array | null>> {
+  if (request.body === null) return accepted(null);
+  const tooLarge = refused('body-too-large', `A request body may have ${MAX_REQUEST_BODY_BYTES} bytes.`);
+  if (Number(request.headers.get('content-length') ?? 0) > MAX_REQUEST_BODY_BYTES) return tooLarge;
+  const read = await readBounded(request.body, MAX_REQUEST_BODY_BYTES);
+  if (read.ok) return accepted(read.bytes);
+  return read.why === 'too-large' ? tooLarge : refused('bad-request', 'The request body ended early.');
+}
+
+function outboundHeaders(request: Request, { requestHeaders, auth }: Route): Headers {
+  const headers = requestHeaders(request.headers);
+  if (auth.ready && auth.header !== null) headers.set(auth.header.name, auth.header.value);
+  return headers;
+}
+
+// ------------------------------------------------------------------------------------------------------------- 5 admit
+
+function admitRequest(of: {
+  readonly requestId: string;
+  readonly caller: Caller;
+  readonly route: Route;
+  readonly call: Call;
+  readonly parts: GatewayParts;
+  readonly body: Uint8Array | null;
+  readonly idempotency: string | null;
+}): AdmitRequest {
+  const { jti: _jti, issuedAtMs: _issuedAtMs, ...session } = of.caller.principal;
+  const { policy } = of.route;
+  return {
+    id: of.requestId,
+    session,
+    purpose: { route: policy.name, protocol: policy.protocol, model: of.call.model, action: of.call.action },
+    demand: of.call.demand,
+    stream: of.call.stream,
+    leaseMs: policy.timeoutMs + LEASE_MARGIN_MS,
+    idempotency:
+      of.idempotency === null
+        ? null
+        : { key: sha256Hex(`${policy.name}\0${of.idempotency}`), digest: sha256Hex(of.body ?? new Uint8Array()) },
+    rules: admissionRules(of.parts.policy),
+  };
+}
+
+/** What the policy says of admissions, for the session's object. */
+export function admissionRules({ sessions }: Policy): AdmissionRules {
+  const { warnAt, onLimit, leastUsefulMicroUsd, holds } = sessions;
+  return { warnAt, onLimit, leastUsefulMicroUsd, holds };
+}
+
+async function admit(session: SessionRpc, request: AdmitRequest): Promise<Result<AdmitAnswer>> {
+  try {
+    return accepted(await session.admit(request));
+  } catch (error) {
+    console.warn(JSON.stringify({ event: 'admission.unreachable', request: request.id, error: String(error) }));
+    return refused('enforcement-unavailable', 'The session could not be asked.', { retryAfterSeconds: 1 });
+  }
+}
+
+// ---------------------------------------------------------------------------------------------------------- the answer
+
+/** Gathers what every answer to this request carries. */
+export class Reply {
+  readonly #requestId: string;
+  readonly #headers: Record<string, string> = {};
+  shape: 'problem' | 'google' = 'problem';
+
+  constructor(requestId: string) {
+    this.#requestId = requestId;
+  }
+
+  session(id: string): void {
+    this.#headers['x-fusebox-session'] = id;
+  }
+
+  standing(standing: Parameters<typeof standingFields>[0]): void {
+    Object.assign(this.#headers, standingFields(standing));
+  }
+
+  warn(warnings: readonly string[]): void {
+    if (warnings.length > 0) this.#headers['x-fusebox-warning'] = warnings.join(', ');
+  }
+
+  refuse(denial: Denial): Response {
+    return problemResponse(denial, { requestId: this.#requestId, shape: this.shape, headers: this.#headers });
+  }
+
+  answer(answer: ExchangeAnswer): Response {
+    if (!answer.ok) return this.refuse(answer.denial);
+    const { headers, status, body, clamped } = answer;
+    headers.set('x-request-id', this.#requestId);
+    for (const [name, value] of Object.entries(this.#headers)) headers.set(name, value);
+    if (clamped !== null) headers.set('x-fusebox-clamped', clamped);
+    return new Response(body, { status, headers });
+  }
+}

@@ -1,0 +1,36 @@
+// The watch of one stream on its session: a long poll that is re-armed while the stream runs, and the snapshot beside
+// it. Answers once, with the reason to cut; it renews the hold's lease as long as it is answered.
+import type { Denial } from '../denial.ts';
+import { MAX_UNWATCHED_MS } from '../limits.ts';
+import type { Receipt, SessionRpc } from '../rpc/session-rpc.ts';
+
+export interface WatchSubject {
+  readonly session: SessionRpc;
+  readonly receipt: () => Receipt;
+  readonly metered: () => { readonly microUsd: number; readonly tokens: number };
+  readonly now: () => number;
+  /** Ends the watch when the stream has ended. */
+  readonly over: () => boolean;
+}
+
+const RETRY_DELAY_MS = 250;
+
+/** Resolves with why the stream is to be cut; with null when the stream ended first. Never rejects. */
+export async function watchStream(subject: WatchSubject): Promise<Denial | null> {
+  let heardMs = subject.now();
+  while (!subject.over()) {
+    try {
+      const { microUsd, tokens } = subject.metered();
+      const answer = await subject.session.watch({ receipt: subject.receipt(), meteredMicroUsd: microUsd, meteredTokens: tokens });
+      if (answer.cut) return subject.over() ? null : answer.denial;
+      heardMs = subject.now();
+    } catch {
+      if (subject.over()) return null;
+      if (subject.now() - heardMs > MAX_UNWATCHED_MS) {
+        return { code: 'enforcement-unavailable', detail: 'The session could not be watched any longer.' };
+      }
+      await new Promise((resolve) => setTimeout(resolve, RETRY_DELAY_MS));
+    }
+  }
+  return null;
+}

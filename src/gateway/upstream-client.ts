@@ -1,0 +1,62 @@
+// The one place that calls an upstream. Says what came of it as a value; never follows a redirect.
+import type { Route } from './route-table.ts';
+import type { OutboundRequest } from '../protocol/protocol.ts';
+
+export type UpstreamOutcome =
+  | { readonly outcome: 'answered'; readonly response: Response }
+  /** The request never reached it: nothing was spent. */
+  | { readonly outcome: 'unreachable'; readonly detail: string }
+  /** It may have been reached, and gave no answer. */
+  | { readonly outcome: 'lost'; readonly detail: string }
+  | { readonly outcome: 'timeout' }
+  | { readonly outcome: 'redirected'; readonly response: Response };
+
+/** Statuses that Cloudflare answers in an origin's place when it could not be reached at all. */
+const NEVER_REACHED = new Set([521, 523, 525, 526, 530]);
+/** What the runtime says where the connection was never made. */
+const NEVER_CONNECTED = /refused|dns|resolve|unreachable|no route/i;
+
+export interface UpstreamCall {
+  readonly route: Route;
+  readonly method: string;
+  readonly url: string;
+  readonly headers: Headers;
+  readonly outbound: OutboundRequest;
+  /** Aborts the upstream with the client. */
+  readonly abort: AbortController;
+}
+
+/** The address of a call. `null` where a URL parser would fold it into another than was authorised. */
+export function upstreamUrl(route: Route, { path, query }: { path: string; query: string }): string | null {
+  const url = route.policy.upstream + (path === '/' && route.policy.upstream.split('/').length > 3 ? '' : path) + query;
+  return URL.parse(url)?.href === url ? url : null;
+}
+
+export async function callUpstream(call: UpstreamCall): Promise<UpstreamOutcome> {
+  let timedOut = false;
+  const timer = setTimeout(() => {
+    timedOut = true;
+    call.abort.abort();
+  }, call.route.policy.timeoutMs);
+  try {
+    const response = await fetch(call.url, {
+      method: call.method,
+      headers: call.headers,
+      body: call.outbound.body,
+      redirect: 'manual',
+      signal: call.abort.signal,
+    });
+    if (NEVER_REACHED.has(response.status)) {
+      await response.body?.cancel();
+      return { outcome: 'unreachable', detail: `The upstream could not be reached (${response.status}).` };
+    }
+    if (response.status >= 300 && response.status < 400) return { outcome: 'redirected', response };
+    return { outcome: 'answered', response };
+  } catch (error) {
+    if (timedOut) return { outcome: 'timeout' };
+    const detail = error instanceof Error ? error.message : String(error);
+    return NEVER_CONNECTED.test(detail) ? { outcome: 'unreachable', detail } : { outcome: 'lost', detail };
+  } finally {
+    clearTimeout(timer);
+  }
+}

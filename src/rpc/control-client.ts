@@ -1,0 +1,18 @@
+// The only place where a stub of the control object is made.
+import type { ControlRpc } from './control-rpc.ts';
+
+/** The binding of the control object, as far as it is used: a stub speaks its RPC. */
+export interface ControlNamespace {
+  getByName(name: string): ControlRpc;
+}
+
+/** There is one control object in a deployment. A new stub for every call: a broken one stays broken. */
+export function controlClient(namespace: ControlNamespace): ControlRpc {
+  const stub = (): ControlRpc => namespace.getByName('control');
+  return {
+    record: (session) => stub().record(session),
+    list: (request) => stub().list(request),
+    revoke: (session) => stub().revoke(session),
+    head: () => stub().head(),
+  };
+}

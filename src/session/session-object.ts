@@ -1,0 +1,351 @@
+// The Durable Object of one session: loads, decides, persists, replies. Every decision is session.ts's and
+// admission.ts's; here is only when to write, whom to wake and what to tell the control object. It never awaits between
+// reading and changing the ledger, and carries no stream.
+import { DurableObject } from 'cloudflare:workers';
+import { BATCH_DELAY_MS, IDLE_WRITE_DELAY_MS, REPORT_RETRY_MS, SEAL_AFTER_MS, UNSEALED_CHECK_MS, WATCH_TIMEOUT_MS } from '../limits.ts';
+import { type ControlNamespace, controlClient } from '../rpc/control-client.ts';
+import type {
+  Act,
+  AdmissionRules,
+  AdmitAnswer,
+  AdmitRequest,
+  CreateAnswer,
+  ExtendAnswer,
+  ExtendRequest,
+  LedgerPage,
+  LimitsPatch,
+  Receipt,
+  SessionAnswer,
+  SessionIdentity,
+  SessionRpc,
+  SettleAnswer,
+  Settlement,
+  WatchAnswer,
+  WatchRequest,
+} from '../rpc/session-rpc.ts';
+import { admit, cutDenial, expireDue, extend, settle, voidHold, watch } from './admission.ts';
+import { commit, confirm, isUnsealed, knows, needsSeal, nextExpiryMs, openEntries, remember } from './ledger.ts';
+import {
+  type Decision,
+  type Session,
+  type SessionEvent,
+  changeLimits,
+  createSession,
+  imageOf,
+  loadSession,
+  renewEnd,
+  reset,
+  revoke,
+  standingDenial,
+  statusOf,
+  viewOf,
+} from './session.ts';
+import { SessionStore, type SessionWrite } from './session-store.ts';
+
+interface Env {
+  readonly CONTROL: ControlNamespace;
+}
+
+const OPEN_ENTRIES_CURSOR = 'open';
+
+export class SessionObject extends DurableObject<Env> implements SessionRpc {
+  readonly #store: SessionStore;
+  #session: Session | null;
+  /** When the alarm is set for; null when this incarnation has not set one. */
+  #alarmAtMs: number | null = null;
+  #reportAfterMs = 0;
+  #flushTimer: ReturnType<typeof setTimeout> | null = null;
+  #flushAtMs = Number.POSITIVE_INFINITY;
+  /** Those who wait for what is in memory now to be durable. */
+  #waiting: { resolve: () => void; reject: (reason: unknown) => void }[] = [];
+  #flushing = false;
+  /** The count of refusals rides with other writes, or goes alone when nothing else is to be written. */
+  #deniedOnDisk = 0;
+  readonly #watchers = new Map<string, (answer: WatchAnswer) => void>();
+
+  constructor(ctx: DurableObjectState, env: Env) {
+    super(ctx, env);
+    this.#store = new SessionStore(ctx.storage);
+    const head = this.#store.readHead();
+    this.#session = head === null ? null : loadSession(head, Date.now());
+    this.#deniedOnDisk = this.#session?.counts.denied ?? 0;
+  }
+
+  // ------------------------------------------------------------------------------------------------ for the data plane
+
+  async admit(request: AdmitRequest): Promise<AdmitAnswer> {
+    const session = this.#session;
+    if (session === null) {
+      const denial = { code: 'credential-invalid', detail: 'No such session was issued.' } as const;
+      return { admitted: false, denial, standing: null, revoked: false };
+    }
+    this.#recallKey(session, request.idempotency?.key ?? null);
+    return this.#reply(session, admit(session, request, Date.now()));
+  }
+
+  async extend(request: ExtendRequest): Promise<ExtendAnswer> {
+    const session = this.#created();
+    this.#recallEntry(session, request.receipt.id);
+    return this.#reply(session, extend(session, request, Date.now()));
+  }
+
+  async settle(settlement: Settlement): Promise<SettleAnswer> {
+    const session = this.#created();
+    this.#recallEntry(session, settlement.receipt.id);
+    const answer = this.#reply(session, settle(session, settlement, Date.now()));
+    await this.#durable();
+    return answer;
+  }
+
+  async void(receipt: Receipt, reason: string): Promise<SettleAnswer> {
+    const session = this.#created();
+    this.#recallEntry(session, receipt.id);
+    const answer = this.#reply(session, voidHold(session, receipt, reason, Date.now()));
+    await this.#durable();
+    return answer;
+  }
+
+  async watch(request: WatchRequest): Promise<WatchAnswer> {
+    const session = this.#created();
+    const { id } = request.receipt;
+    this.#recallEntry(session, id);
+    const answer = this.#reply(session, watch(session, request, Date.now()));
+    if (answer.cut) return answer;
+    return new Promise((resolve) => {
+      const finish = (last: WatchAnswer): void => {
+        clearTimeout(timer);
+        if (this.#watchers.get(id) === finish) this.#watchers.delete(id);
+        resolve(last);
+      };
+      const timer = setTimeout(finish, WATCH_TIMEOUT_MS, answer);
+      this.#watchers.get(id)?.(answer);
+      this.#watchers.set(id, finish);
+    });
+  }
+
+  // --------------------------------------------------------------------------------------------- for the control plane
+
+  async create(request: { session: SessionIdentity; rules: AdmissionRules; act: Act }): Promise<CreateAnswer> {
+    if (this.#session !== null) return { created: false };
+    const session = createSession(request.session, request.rules, Date.now());
+    this.#session = session;
+    this.#writeNow(session);
+    return { created: true, view: viewOf(session, Date.now()) };
+  }
+
+  async describe(): Promise<SessionAnswer> {
+    return this.#view();
+  }
+
+  async renew({ expiresAtMs }: { expiresAtMs: number; act: Act }): Promise<SessionAnswer> {
+    const session = this.#session;
+    const now = Date.now();
+    if (session === null || standingDenial(session, now) !== null) return this.#view();
+    this.#reply(session, renewEnd(session, expiresAtMs));
+    return this.#view();
+  }
+
+  async changeLimits({ patch }: { patch: LimitsPatch; act: Act }): Promise<SessionAnswer> {
+    const session = this.#session;
+    if (session !== null) this.#reply(session, changeLimits(session, patch, Date.now()));
+    return this.#view();
+  }
+
+  async revoke(act: Act): Promise<SessionAnswer> {
+    const session = this.#session;
+    if (session !== null) this.#reply(session, revoke(session, act, Date.now()));
+    return this.#view();
+  }
+
+  async reset(_act: Act): Promise<SessionAnswer> {
+    const session = this.#session;
+    if (session !== null) this.#reply(session, reset(session, Date.now()));
+    return this.#view();
+  }
+
+  /** Ended entries in the order in which they ended, then those still open. */
+  async ledger({ cursor, limit }: { cursor: string | null; limit: number }): Promise<LedgerPage> {
+    const session = this.#session;
+    if (session === null) return { entries: [], nextCursor: null };
+    if (session.ledger.pending.length > 0) this.#writeNow(session);
+    if (cursor === OPEN_ENTRIES_CURSOR) return { entries: openEntries(session.ledger), nextCursor: null };
+    const page = this.#store.page({ cursor, limit });
+    if (page.nextCursor !== null) return page;
+    const open = openEntries(session.ledger);
+    if (page.entries.length > 0 && page.entries.length + open.length > limit) {
+      return { entries: page.entries, nextCursor: OPEN_ENTRIES_CURSOR };
+    }
+    return { entries: [...page.entries, ...open], nextCursor: null };
+  }
+
+  // --------------------------------------------------------------------------------------------------------- the alarm
+
+  /** Everything that happens by itself. Runs at least once for each time it is due; a spurious run does nothing. */
+  override async alarm(): Promise<void> {
+    this.#alarmAtMs = null;
+    const session = this.#session;
+    if (session === null) return;
+    try {
+      this.#reply(session, expireDue(session, Date.now()));
+      if (needsSeal(session.ledger, Date.now())) this.#writeNow(session);
+      await this.#report(session);
+    } finally {
+      this.#arm(session);
+    }
+  }
+
+  #arm(session: Session): void {
+    const due = this.#dueMs(session);
+    if (due === Number.POSITIVE_INFINITY || (this.#alarmAtMs !== null && this.#alarmAtMs <= due)) return;
+    this.#alarmAtMs = due;
+    void this.ctx.storage.setAlarm(due);
+  }
+
+  /** The earliest moment at which something has to happen without being asked; Infinity when nothing has to. */
+  #dueMs(session: Session): number {
+    const { ledger } = session;
+    return Math.min(
+      nextExpiryMs(ledger),
+      isUnsealed(ledger) ? ledger.lastGrantMs + UNSEALED_CHECK_MS : Number.POSITIVE_INFINITY,
+      this.#unreported(session) ? this.#reportAfterMs : Number.POSITIVE_INFINITY,
+    );
+  }
+
+  // -------------------------------------------------------------------------------------------------------- persisting
+
+  /** Makes durable what must be, schedules the rest, and lets the world know. */
+  #reply<T>(session: Session, decision: Decision<T>): T {
+    if (decision.write) this.#writeNow(session);
+    else if (session.ledger.dirty) this.#flushWithin(BATCH_DELAY_MS);
+    else if (this.#deniedOnDisk !== session.counts.denied) this.#flushWithin(IDLE_WRITE_DELAY_MS);
+    for (const event of decision.events) this.#announce(session, event);
+    return decision.answer;
+  }
+
+  /** A gated write: the replies that follow wait for it, and it arms the alarm (rules 2, 7 and 8). */
+  #writeNow(session: Session): void {
+    this.#store.writeNow(this.#takeWrite(session, { gated: true }));
+    this.#arm(session);
+    if (isUnsealed(session.ledger)) this.#flushWithin(SEAL_AFTER_MS);
+  }
+
+  #takeWrite(session: Session, how: { gated: boolean }): SessionWrite {
+    const { image, entries } = commit(session.ledger, how, Date.now());
+    const keys = new Map([...session.keys].filter(([key]) => session.changedKeys.has(key)));
+    session.changedKeys.clear();
+    this.#deniedOnDisk = session.counts.denied;
+    return { image: imageOf(session, image), entries, keys };
+  }
+
+  /** Resolves once everything that memory holds now is durable. */
+  #durable(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ resolve, reject });
+      this.#flushWithin(BATCH_DELAY_MS);
+    });
+  }
+
+  #flushWithin(delayMs: number): void {
+    const atMs = Date.now() + delayMs;
+    if (this.#flushTimer !== null) {
+      if (this.#flushAtMs <= atMs) return;
+      clearTimeout(this.#flushTimer);
+    }
+    this.#flushAtMs = atMs;
+    this.#flushTimer = setTimeout(() => {
+      this.#flushTimer = null;
+      void this.#flush();
+    }, delayMs);
+  }
+
+  /** One batch at a time: what came while it was under way goes with the next. */
+  async #flush(): Promise<void> {
+    const session = this.#session;
+    if (session === null || this.#flushing) return;
+    this.#flushing = true;
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    try {
+      const counted = this.#deniedOnDisk !== session.counts.denied;
+      if (session.ledger.dirty || counted || needsSeal(session.ledger, Date.now())) {
+        await this.#store.writeBatch(this.#takeWrite(session, { gated: false }));
+      }
+      await this.#store.sync();
+      confirm(session.ledger);
+      for (const { resolve } of waiting) resolve();
+    } catch (error) {
+      // Memory now says more than the disk ever will: forget it, and let the next incarnation load what is true.
+      for (const { reject } of waiting) reject(error);
+      this.ctx.abort('a batch could not be written');
+    } finally {
+      this.#flushing = false;
+    }
+    if (session.ledger.dirty || this.#waiting.length > 0) this.#flushWithin(BATCH_DELAY_MS);
+    else if (isUnsealed(session.ledger)) this.#flushWithin(SEAL_AFTER_MS);
+  }
+
+  // ------------------------------------------------------------------------------------------------- telling the others
+
+  #announce(session: Session, event: SessionEvent): void {
+    const { issuer, sid, agent, customer } = session.identity;
+    console.warn(JSON.stringify({ ...event, event: `session.${event.event}`, issuer, session: sid, agent, customer }));
+    this.#cutStreams(session);
+    this.ctx.waitUntil(this.#report(session));
+  }
+
+  #cutStreams(session: Session): void {
+    for (const [id, finish] of this.#watchers) {
+      const hold = session.ledger.open.get(id);
+      const denial = hold === undefined ? null : cutDenial(session, hold, Date.now());
+      if (denial !== null) finish({ cut: true, denial });
+    }
+  }
+
+  #unreported(session: Session): boolean {
+    const status = statusOf(session, session.identity.expiresAtMs - 1);
+    return status !== session.reported;
+  }
+
+  /** Tells the control object of a new status; a revocation goes on the list. Retried by the alarm until it is heard. */
+  async #report(session: Session): Promise<void> {
+    if (!this.#unreported(session)) return;
+    const { issuer, sid, agent, customer, expiresAtMs } = session.identity;
+    const status = statusOf(session, expiresAtMs - 1);
+    this.#reportAfterMs = Date.now() + REPORT_RETRY_MS;
+    const control = controlClient(this.env.CONTROL);
+    try {
+      await control.record({ issuer, sid, agent, customer, createdAtMs: session.createdAtMs, expiresAtMs, status });
+      if (session.revocation !== null) {
+        await control.revoke({ issuer, sid, untilMs: expiresAtMs, act: session.revocation });
+      }
+      session.reported = status;
+    } catch (error) {
+      console.warn(JSON.stringify({ event: 'session.report-failed', session: sid, error: String(error) }));
+    }
+    session.ledger.dirty = true;
+    this.#writeNow(session);
+  }
+
+  // ----------------------------------------------------------------------------------------------------------- loading
+
+  #created(): Session {
+    if (this.#session === null) throw new Error('this session was never created');
+    return this.#session;
+  }
+
+  #view(): SessionAnswer {
+    return this.#session === null ? { known: false } : { known: true, view: viewOf(this.#session, Date.now()) };
+  }
+
+  /** Brings an ended request back into memory, if it is only on disk. */
+  #recallEntry(session: Session, id: string): void {
+    if (knows(session.ledger, id)) return;
+    for (const entry of this.#store.findEntries(id)) remember(session.ledger, entry);
+  }
+
+  #recallKey(session: Session, key: string | null): void {
+    if (key === null || session.keys.has(key)) return;
+    const record = this.#store.readKey(key);
+    if (record !== null) session.keys.set(key, record);
+  }
+}

@@ -1,0 +1,102 @@
+// How a session lies on disk: one head, the ended entries in segments, the idempotency keys. Knows keys and values of
+// the object's storage and nothing of what they mean.
+//
+// A batch is one asynchronous put without confirmation, so that it closes no output gate; everything else is written
+// through the synchronous API, which always does.
+import { MAX_LEDGER_ENTRIES_PER_PAGE } from '../limits.ts';
+import type { LedgerEntry, LedgerPage } from '../rpc/session-rpc.ts';
+import type { KeyRecord, SessionImage } from './session.ts';
+
+const HEAD = 'head';
+const SEGMENT_PREFIX = 'entries/';
+const KEY_PREFIX = 'idempotency/';
+/** Entries in one segment: with 600 bytes each it stays far below the 2 MiB that a value may have. */
+const SEGMENT_ENTRIES = 1_000;
+/** Request ids carry their time (RFC 9562, section 5.7), from clocks that agree within this. */
+const CLOCK_TOLERANCE_MS = 120_000;
+
+export interface SessionWrite {
+  readonly image: SessionImage;
+  readonly entries: readonly LedgerEntry[];
+  readonly keys: ReadonlyMap<string, KeyRecord>;
+}
+
+export class SessionStore {
+  readonly #storage: DurableObjectStorage;
+  #nextSegment: number;
+
+  constructor(storage: DurableObjectStorage) {
+    this.#storage = storage;
+    const [last] = storage.kv.list({ prefix: SEGMENT_PREFIX, reverse: true, limit: 1 });
+    this.#nextSegment = last === undefined ? 0 : Number(last[0].slice(SEGMENT_PREFIX.length)) + 1;
+  }
+
+  /** The head as last written; null for a session that was never created. */
+  readHead(): SessionImage | null {
+    return this.#storage.kv.get<SessionImage>(HEAD) ?? null;
+  }
+
+  readKey(key: string): KeyRecord | null {
+    return this.#storage.kv.get<KeyRecord>(KEY_PREFIX + key) ?? null;
+  }
+
+  /** Writes at once; every reply from now on waits until it is durable. */
+  writeNow(write: SessionWrite): void {
+    for (const [key, value] of this.#rows(write)) this.#storage.kv.put(key, value);
+  }
+
+  /** Writes without holding any reply back. Await `sync` to know that it is durable. */
+  writeBatch(write: SessionWrite): Promise<void> {
+    return this.#storage.put(Object.fromEntries(this.#rows(write)), { allowUnconfirmed: true });
+  }
+
+  /** Waits until everything written so far is durable. */
+  sync(): Promise<void> {
+    return this.#storage.sync();
+  }
+
+  /** Looks an ended request up among the segments, newest first; `null` when none of them has it. */
+  findEntries(id: string): LedgerEntry[] {
+    const openedAtMs = timeOf(id);
+    const found: LedgerEntry[] = [];
+    for (const [, segment] of this.#storage.kv.list<LedgerEntry[]>({ prefix: SEGMENT_PREFIX, reverse: true })) {
+      found.push(...segment.filter((entry) => entry.id === id || entry.adjusts === id));
+      if (found.some((entry) => entry.id === id)) return found;
+      // What had ended before this request was opened cannot tell of it.
+      if (segment.every((entry) => entry.atMs < openedAtMs - CLOCK_TOLERANCE_MS)) return found;
+    }
+    return found;
+  }
+
+  /** Ended entries in the order in which they ended. The cursor is the name of the next segment. */
+  page({ cursor, limit }: { cursor: string | null; limit: number }): LedgerPage {
+    const wanted = Math.min(limit, MAX_LEDGER_ENTRIES_PER_PAGE);
+    const entries: LedgerEntry[] = [];
+    const start = SEGMENT_PREFIX + (cursor ?? '');
+    for (const [key, segment] of this.#storage.kv.list<LedgerEntry[]>({ prefix: SEGMENT_PREFIX, start })) {
+      if (entries.length > 0 && entries.length + segment.length > wanted) {
+        return { entries, nextCursor: key.slice(SEGMENT_PREFIX.length) };
+      }
+      entries.push(...segment);
+    }
+    return { entries, nextCursor: null };
+  }
+
+  #rows({ image, entries, keys }: SessionWrite): [string, unknown][] {
+    const rows: [string, unknown][] = [[HEAD, image]];
+    for (let at = 0; at < entries.length; at += SEGMENT_ENTRIES) {
+      rows.push([segmentName(this.#nextSegment), entries.slice(at, at + SEGMENT_ENTRIES)]);
+      this.#nextSegment += 1;
+    }
+    for (const [key, record] of keys) rows.push([KEY_PREFIX + key, record]);
+    return rows;
+  }
+}
+
+const segmentName = (index: number): string => SEGMENT_PREFIX + String(index).padStart(10, '0');
+
+/** Milliseconds since the epoch in a version 7 UUID; 0 for any other id, so that nothing is ruled out. */
+function timeOf(id: string): number {
+  const hex = id.replaceAll('-', '');
+  return /^[0-9a-f]{12}7[0-9a-f]{19}$/i.test(hex) ? Number.parseInt(hex.slice(0, 12), 16) : 0;
+}

@@ -1,0 +1,379 @@
+// One session: its standing, its ledger and the decisions on them. Functions of (session, command, now) that change the
+// session they are given, which has one owner. They know no storage: `write: true` in a decision means that it must be
+// on disk before the answer leaves.
+import type { Denial } from '../denial.ts';
+import { MAX_TOKENS, SESSION_GRACE_MS, STREAM_LEASE_MS } from '../limits.ts';
+import { formatUsd, microUsd } from '../money.ts';
+import type {
+  Act,
+  AdmissionRules,
+  BreakerView,
+  LimitsPatch,
+  SessionIdentity,
+  SessionLimits,
+  SessionStatus,
+  SessionView,
+  Standing,
+  Trip,
+  Warning,
+} from '../rpc/session-rpc.ts';
+import type { Amounts } from './amounts.ts';
+import { leastUsefulOf } from './grant.ts';
+import {
+  type Ledger,
+  type LedgerImage,
+  availableOf,
+  consumedOf,
+  doubtOf,
+  emptyLedger,
+  leftOf,
+  load as loadLedger,
+} from './ledger.ts';
+import { NO_VELOCITY, type Velocity, allowance, spentAllowance } from './velocity.ts';
+
+export interface Session {
+  identity: SessionIdentity;
+  readonly createdAtMs: number;
+  limits: SessionLimits;
+  /** The policy's, as of the last admission. */
+  rules: AdmissionRules;
+  readonly ledger: Ledger;
+  velocity: Velocity;
+  /** When the warning of a dimension was given; null while below the threshold. */
+  warned: { readonly spend: number | null; readonly tokens: number | null };
+  warnings: readonly { readonly warning: Warning; readonly atMs: number }[];
+  tooBigInARow: number;
+  counts: { readonly admitted: number; readonly denied: number };
+  breaker: BreakerView;
+  revocation: { readonly atMs: number; readonly reason: string; readonly by: string } | null;
+  trip: Trip | null;
+  /** The status that the control object has acknowledged; another one still has to reach it. */
+  reported: SessionStatus;
+  /** The longest lease given to a hold that is not a stream's; a longer one is written down before it is given. */
+  longestLeaseMs: number;
+  /** Idempotency keys touched by this incarnation, and which of them no commit carries yet. */
+  readonly keys: Map<string, KeyRecord>;
+  readonly changedKeys: Set<string>;
+  keyCount: number;
+}
+
+/** An idempotency key: `free` again after a void, a zero charge or a refusal. */
+export interface KeyRecord {
+  readonly state: 'running' | 'completed' | 'free';
+  readonly digest: string;
+}
+
+/** What a commit writes of a session besides ledger entries and keys. */
+export interface SessionImage {
+  readonly version: 1;
+  readonly identity: SessionIdentity;
+  readonly createdAtMs: number;
+  readonly limits: SessionLimits;
+  readonly rules: AdmissionRules;
+  readonly ledger: LedgerImage;
+  readonly velocity: Velocity;
+  readonly warned: Session['warned'];
+  readonly warnings: Session['warnings'];
+  readonly tooBigInARow: number;
+  readonly counts: Session['counts'];
+  readonly breaker: BreakerView;
+  readonly revocation: Session['revocation'];
+  readonly trip: Trip | null;
+  readonly reported: SessionStatus;
+  readonly longestLeaseMs: number;
+  readonly keyCount: number;
+}
+
+/** Something that people or other parts want to know of. */
+export type SessionEvent =
+  | { readonly event: 'warned'; readonly warning: Warning }
+  | { readonly event: 'tripped'; readonly trip: Trip }
+  | { readonly event: 'revoked'; readonly by: string; readonly reason: string }
+  | { readonly event: 'limits-changed' }
+  | { readonly event: 'ledger-frozen'; readonly receiptId: string };
+
+export interface Decision<T> {
+  readonly answer: T;
+  /** True: commit before the answer leaves. */
+  readonly write: boolean;
+  readonly events: readonly SessionEvent[];
+}
+
+export function createSession(identity: SessionIdentity, rules: AdmissionRules, nowMs: number): Session {
+  return {
+    identity,
+    createdAtMs: nowMs,
+    limits: identity.limits,
+    rules,
+    ledger: emptyLedger(amountsOf(identity.limits)),
+    velocity: NO_VELOCITY,
+    warned: { spend: null, tokens: null },
+    warnings: [],
+    tooBigInARow: 0,
+    counts: { admitted: 0, denied: 0 },
+    breaker: { state: 'closed', sinceMs: nowMs, reason: null },
+    revocation: null,
+    trip: null,
+    reported: 'active',
+    longestLeaseMs: STREAM_LEASE_MS,
+    keys: new Map(),
+    changedKeys: new Set(),
+    keyCount: 0,
+  };
+}
+
+/** A session's limits as the ledger counts them; an absent token limit is the largest number of tokens there is. */
+export function amountsOf(limits: SessionLimits): Amounts {
+  return { microUsd: limits.spendMicroUsd, tokens: limits.tokens ?? MAX_TOKENS };
+}
+
+/** The last moment at which anything of this session may still settle. */
+export function endOf(session: Session): number {
+  return session.identity.expiresAtMs + SESSION_GRACE_MS;
+}
+
+// ------------------------------------------------------------------------------------------------- operators' commands
+
+/** Changes limits at once, up or down (rule 9). A raised cap closes a breaker that the cap had opened; it revives nothing. */
+export function changeLimits(session: Session, patch: LimitsPatch, nowMs: number): Decision<null> {
+  session.limits = { ...session.limits, ...patch };
+  session.ledger.limit = amountsOf(session.limits);
+  session.ledger.dirty = true;
+  const left = leftOf(session.ledger);
+  const enough = leastUsefulOf(session.ledger.limit, session.rules.leastUsefulMicroUsd);
+  const canGoOn = left.microUsd >= enough.microUsd && left.tokens >= enough.tokens;
+  if (session.breaker.state === 'open' && isLimitReason(session.breaker.reason) && canGoOn) {
+    session.breaker = { state: 'closed', sinceMs: nowMs, reason: null };
+    session.tooBigInARow = 0;
+  }
+  rearmWarnings(session);
+  return { answer: null, write: true, events: [{ event: 'limits-changed' }, ...warn(session, nowMs)] };
+}
+
+/** Moves the session's end. Limits, spend and pins stay. */
+export function renewEnd(session: Session, expiresAtMs: number): Decision<null> {
+  session.identity = { ...session.identity, expiresAtMs };
+  session.ledger.dirty = true;
+  return { answer: null, write: true, events: [] };
+}
+
+/** Revokes for good. Doing it again changes nothing: the first reason stands. */
+export function revoke(session: Session, act: Act, nowMs: number): Decision<null> {
+  if (session.revocation !== null) return { answer: null, write: false, events: [] };
+  session.revocation = { atMs: nowMs, reason: act.reason, by: act.by };
+  session.ledger.dirty = true;
+  return { answer: null, write: true, events: [{ event: 'revoked', ...act }] };
+}
+
+/** Closes an open breaker by hand. Revives no revoked session and thaws no ledger that cannot be explained. */
+export function reset(session: Session, nowMs: number): Decision<null> {
+  if (session.breaker.state === 'closed') return { answer: null, write: false, events: [] };
+  session.breaker = { state: 'closed', sinceMs: nowMs, reason: null };
+  session.tooBigInARow = 0;
+  session.ledger.dirty = true;
+  return { answer: null, write: true, events: [] };
+}
+
+// ------------------------------------------------------------------------------------------------------ warn and trip
+
+/** Gives the warning of each dimension that has reached its threshold and was not warned of. */
+export function warn(session: Session, nowMs: number): SessionEvent[] {
+  const consumed = consumedOf(session.ledger);
+  const { limit } = session.ledger;
+  const events: SessionEvent[] = [];
+  if (session.warned.spend === null && consumed.microUsd >= limit.microUsd * session.rules.warnAt) {
+    events.push(giveWarning(session, 'spend-90', nowMs));
+  }
+  if (session.warned.tokens === null && session.limits.tokens !== null && consumed.tokens >= limit.tokens * session.rules.warnAt) {
+    events.push(giveWarning(session, 'tokens-90', nowMs));
+  }
+  return events;
+}
+
+/** Gives one warning, whatever has been consumed. */
+export function giveWarning(session: Session, warning: Warning, nowMs: number): SessionEvent {
+  const dimension = warning === 'spend-90' ? 'spend' : 'tokens';
+  session.warned = { ...session.warned, [dimension]: nowMs };
+  session.warnings = [...session.warnings, { warning, atMs: nowMs }].slice(-MAX_WARNINGS);
+  session.ledger.dirty = true;
+  return { event: 'warned', warning };
+}
+
+/** A limit raised far enough makes the next crossing a new one. */
+function rearmWarnings(session: Session): void {
+  const consumed = consumedOf(session.ledger);
+  const { limit } = session.ledger;
+  session.warned = {
+    spend: consumed.microUsd < limit.microUsd * session.rules.warnAt ? null : session.warned.spend,
+    tokens: consumed.tokens < limit.tokens * session.rules.warnAt ? null : session.warned.tokens,
+  };
+}
+
+/** The warnings that go with every request now. */
+export function activeWarnings(session: Session): Warning[] {
+  const active: Warning[] = [];
+  if (session.warned.spend !== null) active.push('spend-90');
+  if (session.warned.tokens !== null) active.push('tokens-90');
+  return active;
+}
+
+const LIMIT_REASONS = { spend: 'spend-limit', tokens: 'token-limit' } as const;
+
+function isLimitReason(reason: string | null): boolean {
+  return reason === LIMIT_REASONS.spend || reason === LIMIT_REASONS.tokens;
+}
+
+/** 100 %: revokes the session, or opens its breaker where the policy says `pause`. */
+export function tripOnLimit(session: Session, dimension: 'spend' | 'tokens', nowMs: number): SessionEvent[] {
+  const { ledger } = session;
+  const doubt = doubtOf(ledger);
+  const reason = LIMIT_REASONS[dimension];
+  const evidence =
+    dimension === 'spend'
+      ? {
+          limit_usd: formatUsd(ledger.limit.microUsd),
+          settled_usd: formatUsd(ledger.settled.microUsd),
+          in_doubt_usd: formatUsd(doubt.microUsd),
+        }
+      : { limit_tokens: ledger.limit.tokens, settled_tokens: ledger.settled.tokens, in_doubt_tokens: doubt.tokens };
+  session.trip = { atMs: nowMs, reason, evidence };
+  ledger.dirty = true;
+  const tripped: SessionEvent = { event: 'tripped', trip: session.trip };
+  if (session.rules.onLimit === 'pause') {
+    session.breaker = { state: 'open', sinceMs: nowMs, reason };
+    return [tripped];
+  }
+  return [tripped, ...revoke(session, { by: 'fusebox', reason: `tripped: ${reason}` }, nowMs).events];
+}
+
+/** A ledger that cannot explain a receipt admits nothing until a person has looked. */
+export function freeze(session: Session, receiptId: string, nowMs: number): SessionEvent[] {
+  session.breaker = { state: 'open', sinceMs: nowMs, reason: 'ledger-frozen' };
+  session.trip = { atMs: nowMs, reason: 'ledger-frozen', evidence: { receipt: receiptId } };
+  session.ledger.dirty = true;
+  return [{ event: 'ledger-frozen', receiptId }];
+}
+
+// ------------------------------------------------------------------------------------------------------------- views
+
+/** The denial that a session's state alone makes of any request; null while it admits. */
+export function standingDenial(session: Session, nowMs: number): Denial | null {
+  if (session.revocation !== null) {
+    return {
+      code: 'session-revoked',
+      detail: `This session was revoked: ${session.revocation.reason}.`,
+      evidence: {
+        revoked_at: new Date(session.revocation.atMs).toISOString(),
+        ...(session.trip === null ? {} : { trip: session.trip.reason, ...session.trip.evidence }),
+      },
+    };
+  }
+  if (session.ledger.frozen) {
+    return { code: 'enforcement-unavailable', detail: 'This session is frozen until an operator has looked at its ledger.' };
+  }
+  if (nowMs >= session.identity.expiresAtMs + EXPIRY_SKEW_MS) {
+    return { code: 'credential-expired', detail: 'This session has ended.' };
+  }
+  if (session.breaker.state === 'open') {
+    return {
+      code: 'breaker-open',
+      detail: `This session is paused (${session.breaker.reason ?? 'by an operator'}) until an operator lets it go on.`,
+      evidence: session.trip === null ? {} : { trip: session.trip.reason, ...session.trip.evidence },
+    };
+  }
+  return null;
+}
+
+export function statusOf(session: Session, nowMs: number): SessionStatus {
+  if (session.revocation !== null) return 'revoked';
+  if (nowMs >= session.identity.expiresAtMs) return 'expired';
+  if (session.breaker.state === 'open') return 'tripped';
+  return session.warned.spend !== null || session.warned.tokens !== null ? 'warned' : 'active';
+}
+
+export function standingOf(session: Session, nowMs: number): Standing {
+  const available = availableOf(session.ledger);
+  const { spendMicroUsd, tokens, requestsPerMinute } = session.limits;
+  const requests = requestsPerMinute === null ? null : allowance(session.velocity, requestsPerMinute, nowMs);
+  return {
+    spend: { limitMicroUsd: spendMicroUsd, availableMicroUsd: microUsd(Math.max(0, available.microUsd)) },
+    tokens: tokens === null ? null : { limit: tokens, available: Math.max(0, available.tokens) },
+    requests:
+      requestsPerMinute === null || requests === null
+        ? null
+        : { limitPerMinute: requestsPerMinute, remaining: requests.remaining, resetSeconds: requests.resetSeconds },
+  };
+}
+
+export function viewOf(session: Session, nowMs: number): SessionView {
+  const { ledger } = session;
+  const doubt = doubtOf(ledger);
+  const available = availableOf(ledger);
+  return {
+    identity: session.identity,
+    createdAtMs: session.createdAtMs,
+    status: statusOf(session, nowMs),
+    limits: session.limits,
+    spend: {
+      settledMicroUsd: microUsd(ledger.settled.microUsd),
+      heldMicroUsd: microUsd(ledger.held.microUsd + doubt.microUsd),
+      availableMicroUsd: microUsd(Math.max(0, available.microUsd)),
+    },
+    tokens: {
+      settled: ledger.settled.tokens,
+      held: ledger.held.tokens + doubt.tokens,
+      available: session.limits.tokens === null ? null : Math.max(0, available.tokens),
+    },
+    requests: session.counts,
+    breaker: session.breaker,
+    warnings: session.warnings,
+    revocation: session.revocation,
+    trip: session.trip,
+  };
+}
+
+// ------------------------------------------------------------------------------------------------------------- images
+
+export function imageOf(session: Session, ledger: LedgerImage): SessionImage {
+  const { identity, createdAtMs, limits, rules, velocity, warned, warnings, tooBigInARow, counts } = session;
+  const { breaker, revocation, trip, reported, longestLeaseMs, keyCount } = session;
+  return {
+    version: 1,
+    identity,
+    createdAtMs,
+    limits,
+    rules,
+    ledger,
+    velocity,
+    warned,
+    warnings,
+    tooBigInARow,
+    counts,
+    breaker,
+    revocation,
+    trip,
+    reported,
+    longestLeaseMs,
+    keyCount,
+  };
+}
+
+/** The session of a new incarnation. An unclean end (something in doubt) also leaves the velocity without allowance. */
+export function loadSession(image: SessionImage, nowMs: number): Session {
+  const { version: _version, ledger: ledgerImage, ...rest } = image;
+  const lastLeaseMs = Math.min(nowMs + image.longestLeaseMs, image.identity.expiresAtMs + SESSION_GRACE_MS);
+  const ledger = loadLedger(ledgerImage, lastLeaseMs);
+  const clean = !ledger.doubt.has(ledgerImage.generation);
+  const perMinute = image.limits.requestsPerMinute;
+  return {
+    ...rest,
+    ledger,
+    velocity: clean || perMinute === null ? image.velocity : spentAllowance(perMinute, nowMs),
+    keys: new Map(),
+    changedKeys: new Set(),
+  };
+}
+
+/** Our own credentials need little leeway at their end (RFC 7519, section 4.1.4). */
+const EXPIRY_SKEW_MS = 5_000;
+const MAX_WARNINGS = 32;
