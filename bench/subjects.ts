@@ -1,0 +1,207 @@
+// What is measured, each as processes of its own on loopback ports, with the requests to send to it.
+import { spawn, type ChildProcess } from 'node:child_process';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createServer, type AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { exportJWK, generateKeyPair, SignJWT } from 'jose';
+import { startGateway } from '../scripts/gateway-process.ts';
+import { throwawaySecrets } from '../scripts/throwaway-secrets.ts';
+import { config, LOOPBACK_AND_INTERNET, service, text } from '../scripts/workerd-config.ts';
+import { startWorkerd } from '../scripts/workerd.ts';
+import { httpRequest } from './loader.ts';
+
+export const SESSIONS = 64;
+const ROUTE = 'bench';
+const START_TIMEOUT_MS = 10_000;
+const COMPATIBILITY_DATE = '2026-09-18';
+
+/** Something under load: where it listens and what to send. */
+export interface Subject {
+  readonly port: number;
+  readonly requests: readonly Buffer[];
+  readonly expectedStatus: number;
+}
+
+/** Everything started, and how to end it. */
+export interface Stage {
+  readonly subjects: Readonly<Record<string, Subject>>;
+  /** Subjects that could not be started, with the reason. */
+  readonly skipped: Readonly<Record<string, string>>;
+  close(): Promise<void>;
+}
+
+const BODY = {
+  model: 'gpt-4o-mini',
+  max_completion_tokens: 64,
+  messages: [
+    { role: 'system', content: 'You answer questions about orders, in one or two sentences, from what the tools say and nothing else.' },
+    { role: 'user', content: 'Where is order 4411? It was placed on Monday and paid at once, and nobody has heard of it since.' },
+  ],
+};
+const WHOLE = JSON.stringify(BODY);
+const STREAM = JSON.stringify({ ...BODY, stream: true, stream_options: { include_usage: true } });
+
+/** Starts the upstream, and in front of it what the subjects named need. */
+export async function setStage(names: ReadonlySet<string>): Promise<Stage> {
+  const closers: (() => Promise<void>)[] = [];
+  const close = async (): Promise<void> => {
+    for (const closer of closers.toReversed()) await closer();
+  };
+  try {
+    const upstream = await startProgram(['bench/upstream.ts'], closers);
+    const plain = await startPlainWorkers(upstream, closers);
+    const fusebox = [...names].some((name) => name.startsWith('fusebox')) ? await startFusebox(upstream, closers) : {};
+    const express = names.has('express-redis') ? await startExpress(upstream, closers) : null;
+    const reason = typeof express === 'string' ? { 'express-redis': express } : {};
+    const subjects = { ...plain, ...fusebox, ...(express === null || typeof express === 'string' ? {} : { 'express-redis': express }) };
+    return { subjects, skipped: reason, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+type Closers = (() => Promise<void>)[];
+
+async function startPlainWorkers(upstreamPort: number, closers: Closers): Promise<Record<string, Subject>> {
+  const directory = await mkdtemp(join(tmpdir(), 'fusebox-bench-'));
+  closers.push(() => rm(directory, { recursive: true, force: true }));
+  const worker = (name: string, bindings: string): string =>
+    service(name, [
+      `modules = [(name = "${name}.js", esModule = embed ${text(join(import.meta.dirname, 'workers', `${name}.js`))})]`,
+      `compatibilityDate = "${COMPATIBILITY_DATE}"`,
+      `bindings = [${bindings}]`,
+    ]);
+  const start = async (name: string, bindings = ''): Promise<number> => {
+    const configFile = join(directory, `${name}.capnp`);
+    const sockets = [{ name: 'http', address: '127.0.0.1:0', service: name }];
+    await writeFile(configFile, config({ services: [worker(name, bindings), LOOPBACK_AND_INTERNET], sockets }));
+    const workerd = await startWorkerd({ configFile, sockets: ['http'] });
+    closers.push(() => workerd.stop());
+    return workerd.ports['http'] ?? 0;
+  };
+  // A process each: one isolate must not warm, or wait for, another.
+  const empty = await start('empty');
+  const proxy = await start('proxy', `(name = "UPSTREAM", text = "http://127.0.0.1:${upstreamPort}")`);
+  const headers = { 'content-type': 'application/json', authorization: 'Bearer provider-key' };
+  const path = '/v1/chat/completions';
+  return {
+    'empty-worker': { port: empty, requests: [httpRequest('/', {})], expectedStatus: 200 },
+    'bare-proxy': { port: proxy, requests: [httpRequest(path, headers, WHOLE)], expectedStatus: 200 },
+    'bare-proxy-stream': { port: proxy, requests: [httpRequest(path, headers, STREAM)], expectedStatus: 200 },
+  };
+}
+
+async function startFusebox(upstreamPort: number, closers: Closers): Promise<Record<string, Subject>> {
+  const secrets = throwawaySecrets();
+  const policyText = [
+    'version: 1',
+    'routes:',
+    `  ${ROUTE}:`,
+    `    upstream: http://127.0.0.1:${upstreamPort}`,
+    '    protocol: openai',
+    '    scope: llm:bench',
+    '',
+  ].join('\n');
+  const gateway = await startGateway({ port: 0, persist: null, vars: secrets.vars, policyText });
+  closers.push(() => gateway.stop());
+  const tokens = await Promise.all(Array.from({ length: SESSIONS }, () => issue(gateway.url, secrets.adminToken)));
+  const revoked = await issue(gateway.url, secrets.adminToken);
+  await admin(`${gateway.url}/admin/sessions/${revoked.id}/revoke`, secrets.adminToken, { reason: 'benchmark' });
+
+  const requests = (body: string, all: readonly { readonly token: string }[]): Buffer[] =>
+    all.map(({ token }) =>
+      httpRequest(`/${ROUTE}/v1/chat/completions`, { 'content-type': 'application/json', authorization: `Bearer ${token}` }, body),
+    );
+  return {
+    fusebox: { port: gateway.port, requests: requests(WHOLE, tokens), expectedStatus: 200 },
+    'fusebox-stream': { port: gateway.port, requests: requests(STREAM, tokens), expectedStatus: 200 },
+    'fusebox-refuse': { port: gateway.port, requests: requests(WHOLE, [revoked]), expectedStatus: 401 },
+  };
+}
+
+async function issue(url: string, adminToken: string): Promise<{ readonly id: string; readonly token: string }> {
+  const issued = await admin(`${url}/admin/sessions`, adminToken, {
+    agent: 'bench',
+    scopes: ['llm:bench'],
+    limits: { spend_usd: '1000000', requests_per_minute: 100_000_000 },
+    ttl_seconds: 7_200,
+    reason: 'benchmark',
+  });
+  return { id: issued.session.id, token: issued.token };
+}
+
+async function admin(url: string, token: string, body: object): Promise<{ readonly session: { readonly id: string }; readonly token: string }> {
+  const answer = await fetch(url, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+    body: JSON.stringify(body),
+  });
+  if (!answer.ok) throw new Error(`${url}: ${answer.status} ${await answer.text()}`);
+  return (await answer.json()) as { session: { id: string }; token: string };
+}
+
+/** Express with Redis; a sentence where Redis is missing. */
+async function startExpress(upstreamPort: number, closers: Closers): Promise<Subject | string> {
+  const redisPort = await startRedis(closers);
+  if (redisPort === null) return 'redis-server is not installed (Debian: apt-get install redis-server)';
+  const { publicKey, privateKey } = await generateKeyPair('EdDSA', { extractable: true });
+  const jwk = JSON.stringify(await exportJWK(publicKey));
+  const port = await startProgram(['bench/express-server.ts', `http://127.0.0.1:${upstreamPort}`, String(redisPort), jwk], closers);
+  const requests = await Promise.all(
+    Array.from({ length: SESSIONS }, async (_, index) => {
+      const claims = { sub: 'bench', sid: `s-${index}`, scope: 'llm:bench', limits: { spend_micro_usd: 1_000_000_000_000 } };
+      const token = await new SignJWT(claims).setProtectedHeader({ alg: 'EdDSA' }).setExpirationTime('2h').sign(privateKey);
+      return httpRequest('/v1/chat/completions', { 'content-type': 'application/json', authorization: `Bearer ${token}` }, WHOLE);
+    }),
+  );
+  return { port, requests, expectedStatus: 200 };
+}
+
+async function startRedis(closers: Closers): Promise<number | null> {
+  const port = await freePort();
+  // Nothing is written to disk: its fastest setting.
+  const child = spawn('redis-server', ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no'], { stdio: 'ignore' });
+  const missing = await Promise.race([
+    new Promise<boolean>((resolve) => child.once('error', () => resolve(true))),
+    sleep(500).then(() => false),
+  ]);
+  if (missing) return null;
+  closers.push(() => ended(child));
+  return port;
+}
+
+/** Starts one of the benchmark's own programs, which prints its port first. */
+async function startProgram(args: readonly string[], closers: Closers): Promise<number> {
+  const child = spawn(process.execPath, [...args], { cwd: join(import.meta.dirname, '..'), stdio: ['ignore', 'pipe', 'inherit'] });
+  closers.push(() => ended(child));
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(new Error(`${args[0]} did not start`)), START_TIMEOUT_MS);
+    child.once('exit', (code) => reject(new Error(`${args[0]} ended with ${code}`)));
+    createInterface({ input: child.stdout }).once('line', (line) => {
+      clearTimeout(timer);
+      resolve(Number(line));
+    });
+  });
+}
+
+function ended(child: ChildProcess): Promise<void> {
+  return new Promise((resolve) => {
+    if (child.exitCode !== null || child.signalCode !== null) return resolve();
+    child.once('exit', () => resolve());
+    child.kill('SIGTERM');
+  });
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve) => {
+    const probe = createServer();
+    probe.listen(0, '127.0.0.1', () => {
+      const { port } = probe.address() as AddressInfo;
+      probe.close(() => resolve(port));
+    });
+  });
+}
