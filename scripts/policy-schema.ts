@@ -1,6 +1,7 @@
 // Writes policy.schema.json, which editors read through the first line of policy.yaml. Generated from the schema that
 // validates, so that the two cannot disagree.
 import { writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import * as z from 'zod';
 import { policySchema } from '../src/policy/schema.ts';
 
@@ -11,7 +12,7 @@ export function policyJsonSchema(): string {
 }
 
 if (import.meta.main) {
-  const file = new URL('../policy.schema.json', import.meta.url);
+  const file = fileURLToPath(import.meta.resolve('../policy.schema.json'));
   writeFileSync(file, policyJsonSchema());
   process.stdout.write('wrote policy.schema.json\n');
 }

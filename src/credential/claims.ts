@@ -3,6 +3,7 @@
 import type { DenialCode } from '../denial.ts';
 import { CLOCK_SKEW_EXPIRY_SECONDS, CLOCK_SKEW_ISSUED_SECONDS, MAX_MICRO_USD, MAX_SCOPES, MAX_SEGMENTS, MAX_TOKENS } from '../limits.ts';
 import { microUsd } from '../money.ts';
+import { MAX_REQUESTS_PER_MINUTE } from '../policy/fields.ts';
 import { isGrantedScope, isId } from '../policy/grammar.ts';
 import type { SessionIdentity, SessionLimits } from '../rpc/session-rpc.ts';
 import { isJsonObject, type JsonObject, type JsonValue } from './claims-json.ts';
@@ -27,8 +28,6 @@ export type ClaimsReading =
   | { readonly ok: true; readonly principal: Principal }
   | { readonly ok: false; readonly code: Extract<DenialCode, 'credential-invalid' | 'credential-expired' | 'proof-invalid'>; readonly reason: string };
 
-/** Requests per minute beyond this are no limit, and its arithmetic is not worth trusting. */
-const MAX_REQUESTS_PER_MINUTE = 1_000_000_000;
 const LIMIT_KEYS = ['spend_micro_usd', 'tokens', 'tokens_per_request', 'requests_per_minute'] as const;
 type LimitKey = (typeof LIMIT_KEYS)[number];
 const MAXIMA: Readonly<Record<LimitKey, number>> = {

@@ -43,8 +43,8 @@ export interface ProblemKind {
 }
 
 const ONE_MESSAGE =
-  'This request needs exactly one valid session token, in Authorization: Bearer, x-api-key, x-goog-api-key or api-key. ' +
-  'The reason is in the log of the gateway, under this request id.';
+  'A valid credential is needed, and exactly one: a session token in Authorization: Bearer, x-api-key, x-goog-api-key or ' +
+  'api-key; an admin token in Authorization: Bearer for the control plane. The reason is in the log of the gateway, under this request id.';
 const BEARER = 'Bearer realm="fusebox"';
 const BEARER_INVALID = 'Bearer realm="fusebox", error="invalid_token"';
 /** The whole window of the request limit: the longest that a refusal for velocity can last. */

@@ -1,62 +1,15 @@
 // The shape of policy.yaml, key by key: what parses it and what generates its JSON Schema for editors. Values only; rules
 // that span keys are in policy/parse.ts.
 import * as z from 'zod';
-import { MAX_MICRO_USD, MAX_SESSION_TTL_SECONDS, MAX_TOKENS, UPSTREAM_TIMEOUT_MS } from '../limits.ts';
-import { formatUsd, type MicroUsd, parseUsd } from '../money.ts';
-import { isHeaderName, isId, isScope } from './grammar.ts';
+import { MAX_SESSION_TTL_SECONDS, MAX_TOKENS, UPSTREAM_TIMEOUT_MS } from '../limits.ts';
+import { formatUsd } from '../money.ts';
 import { DEFAULT_BOUNDS, DEFAULT_SESSIONS } from './defaults.ts';
+import { choice, fraction, group, list, MAX_REQUESTS_PER_MINUTE, money, says, text, whole } from './fields.ts';
+import { isHeaderName, isId, isScope } from './grammar.ts';
 
-const MAX_LIST_MEMBERS = 256;
-const MAX_TEXT_CHARS = 512;
 /** Said of what the format has and this version does not read. */
 export const NOT_YET = 'is not supported by this version';
 const LATER_PROTOCOLS: readonly unknown[] = ['mcp', 'x402'];
-const MAX_REQUESTS_PER_MINUTE = 1_000_000;
-
-/** What zod says where a value is wrong; policy/parse.ts adds where, and what is there instead. */
-function says(message: string): { error: (issue: { readonly input?: unknown }) => string } {
-  return { error: (issue) => (issue.input === undefined ? 'is missing' : message) };
-}
-
-/** USD, as a decimal string or a number, as micro-USD. */
-function money(description: string): z.ZodType<MicroUsd, string | number> {
-  const message = 'is not an amount in USD such as "12.34" (at most six decimals, not negative)';
-  return z
-    .union([z.string().meta({ pattern: '^(0|[1-9]\\d{0,8})(\\.\\d{1,6})?$' }), z.number().min(0, says(message))], says(message))
-    .transform((written, context): MicroUsd => {
-      const amount = parseUsd(written);
-      if (amount !== null && amount <= MAX_MICRO_USD) return amount;
-      context.addIssue({ code: 'custom', message, input: written });
-      return z.NEVER;
-    })
-    .meta({ description });
-}
-
-function whole(least: number, most: number, description: string): z.ZodNumber {
-  const message = `is not a whole number from ${least} to ${most}`;
-  return z.int(says(message)).min(least, says(message)).max(most, says(message)).meta({ description });
-}
-
-function fraction(description: string): z.ZodNumber {
-  const message = 'is not a number above 0 and below 1';
-  return z.number(says(message)).gt(0, says(message)).lt(1, says(message)).meta({ description });
-}
-
-function text(valid: (written: string) => boolean, message: string, description: string): z.ZodString {
-  return z.string(says(message)).max(MAX_TEXT_CHARS, says(message)).refine(valid, says(message)).meta({ description });
-}
-
-function choice<const T extends readonly [string, ...string[]]>(values: T, description: string) {
-  return z.enum(values, says(`is not one of ${values.join(', ')}`)).meta({ description });
-}
-
-function list<T extends z.ZodType>(member: T, description: string): z.ZodArray<T> {
-  return z.array(member, says('is not a list')).max(MAX_LIST_MEMBERS, says(`has more than ${MAX_LIST_MEMBERS} members`)).meta({ description });
-}
-
-function group<T extends z.ZodRawShape>(shape: T) {
-  return z.strictObject(shape, { error: (issue) => (issue.code === 'unrecognized_keys' ? 'is not known' : issue.input === undefined ? 'is missing' : 'is not a mapping') });
-}
 
 const limits = group({
   spend_usd: money('The most that a session may spend, in USD.').prefault(formatUsd(DEFAULT_SESSIONS.limits.spendMicroUsd)),

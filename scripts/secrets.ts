@@ -1,0 +1,130 @@
+// Makes the secrets that a gateway needs: for a developer's machine into .dev.vars on first start, for production as a
+// value to give to wrangler. Never overwrites one that exists.
+import { createHash, randomBytes } from 'node:crypto';
+import { appendFileSync, chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { text as readAll } from 'node:stream/consumers';
+import { parseEnv } from 'node:util';
+import { exportJWK, generateKeyPair } from 'jose';
+
+export type MadeSecret = 'SESSION_SIGNING_KEYS' | 'ADMIN_TOKENS';
+
+export interface AdminSecret {
+  /** The value of ADMIN_TOKENS: digests only. */
+  readonly value: string;
+  /** The token behind the digest: shown once, kept by its owner. */
+  readonly token: string;
+}
+
+export interface LocalSecrets {
+  /** All variables of the file, with ADMIN_TOKEN of the environment before that of the file. */
+  readonly vars: Readonly<Record<string, string>>;
+  /** The names that were made now. */
+  readonly created: readonly string[];
+}
+
+const DEV_VARS_HEADER = '# Secrets of this machine. Made on first start; never committed, never deployed.\n';
+const USAGE = `usage: npm run secrets -- make SESSION_SIGNING_KEYS   a fresh signing key, as the secret's value
+       npm run secrets -- make ADMIN_TOKENS [ID]      a fresh admin token with all roles: the secret's value, and the token on stderr
+       npm run secrets -- rotate < OLD                the list of signing keys OLD with a fresh one before it
+`;
+
+/** A list of one fresh Ed25519 key, as SESSION_SIGNING_KEYS takes it: JSON on one line. */
+export async function makeSigningKeys(): Promise<string> {
+  return JSON.stringify([await makeSigningKey()]);
+}
+
+/** The list with a fresh key first: it signs from now on, and the others verify until they are taken out. */
+export async function rotateSigningKeys(current: string): Promise<string> {
+  const keys: unknown = JSON.parse(current);
+  if (!Array.isArray(keys)) throw new TypeError('not a list of keys');
+  return JSON.stringify([await makeSigningKey(), ...keys]);
+}
+
+/** A fresh token with all roles, and the list that knows it by its digest. */
+export function makeAdminTokens(id = 'admin'): AdminSecret {
+  const token = makeAdminToken();
+  const sha256 = createHash('sha256').update(token).digest('hex');
+  const entry = { id, owner: id, sha256, roles: ['viewer', 'issuer', 'operator', 'approver'] };
+  return { value: JSON.stringify([entry]), token };
+}
+
+/** 256 bits, recognisable to secret scanners and to people. */
+export function makeAdminToken(): string {
+  return `fusebox_admin_${randomBytes(32).toString('base64url')}`;
+}
+
+/** The lines that a .dev.vars file lacks, given the environment: empty where nothing is missing. */
+export async function missingDevVars(
+  current: Readonly<Record<string, string | undefined>>,
+  environment: Readonly<Record<string, string | undefined>>,
+): Promise<Readonly<Record<string, string>>> {
+  const missing: Record<string, string> = {};
+  if (!current['SESSION_SIGNING_KEYS']) missing['SESSION_SIGNING_KEYS'] = await makeSigningKeys();
+  const hasAdmin = current['ADMIN_TOKEN'] || current['ADMIN_TOKENS'] || environment['ADMIN_TOKEN'];
+  if (!hasAdmin) missing['ADMIN_TOKEN'] = makeAdminToken();
+  return missing;
+}
+
+/** One line of a .dev.vars file. None of our values has a single quote or a line break. */
+export function devVarsLine(name: string, value: string): string {
+  if (/['\r\n]/.test(value)) throw new RangeError(`${name} has a character that .dev.vars cannot hold`);
+  return `${name}='${value}'\n`;
+}
+
+/** Reads .dev.vars, makes what is missing, and keeps it there for the next start, readable by the owner only. */
+export async function ensureLocalSecrets(options: {
+  readonly file: string;
+  readonly environment: Readonly<Record<string, string | undefined>>;
+}): Promise<LocalSecrets> {
+  const { file, environment } = options;
+  createOnce(file);
+  const before = readFileSync(file, 'utf8');
+  const current = parseEnv(before);
+  const missing = await missingDevVars(current, environment);
+  const lines = Object.entries(missing).map(([name, value]) => devVarsLine(name, value));
+  if (lines.length > 0) appendFileSync(file, (before === '' || before.endsWith('\n') ? '' : '\n') + lines.join(''));
+  const fromEnvironment = environment['ADMIN_TOKEN'];
+  const vars = { ...withoutUndefined(current), ...missing, ...(fromEnvironment ? { ADMIN_TOKEN: fromEnvironment } : {}) };
+  return { vars, created: Object.keys(missing) };
+}
+
+/** Two starts at once: the first one makes the file, the other finds it. */
+function createOnce(file: string): void {
+  if (!existsSync(file)) {
+    try {
+      writeFileSync(file, DEV_VARS_HEADER, { mode: 0o600, flag: 'wx' });
+    } catch (error) {
+      if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error;
+    }
+  }
+  chmodSync(file, 0o600);
+}
+
+async function makeSigningKey(): Promise<Readonly<Record<string, unknown>>> {
+  const { privateKey } = await generateKeyPair('EdDSA', { extractable: true });
+  const { kty, crv, x, d } = await exportJWK(privateKey);
+  return { kty, crv, x, d, kid: `k${randomBytes(8).toString('hex')}`, alg: 'EdDSA', use: 'sig' };
+}
+
+function withoutUndefined(vars: Readonly<Record<string, string | undefined>>): Record<string, string> {
+  return Object.fromEntries(Object.entries(vars).filter((entry): entry is [string, string] => entry[1] !== undefined));
+}
+
+async function main(args: readonly string[]): Promise<number> {
+  const [command, name, id] = args;
+  if (command === 'make' && name === 'SESSION_SIGNING_KEYS') {
+    process.stdout.write(`${await makeSigningKeys()}\n`);
+  } else if (command === 'make' && name === 'ADMIN_TOKENS') {
+    const { value, token } = makeAdminTokens(id);
+    process.stderr.write(`The admin token, shown this once: ${token}\n`);
+    process.stdout.write(`${value}\n`);
+  } else if (command === 'rotate') {
+    process.stdout.write(`${await rotateSigningKeys(await readAll(process.stdin))}\n`);
+  } else {
+    process.stderr.write(USAGE);
+    return 2;
+  }
+  return 0;
+}
+
+if (import.meta.main) process.exitCode = await main(process.argv.slice(2));

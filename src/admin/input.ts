@@ -1,0 +1,95 @@
+// Reads what a call of the control plane brings: body and query, bounded, parsed strictly, validated by the schema of its
+// route, with the key named where something is wrong.
+import type * as z from 'zod';
+import { readStrictJson } from '../credential/claims-json.ts';
+import { accepted, refused, type Result } from '../denial.ts';
+import { MAX_ADMIN_BODY_BYTES } from '../limits.ts';
+import { nearest } from '../policy/spelling.ts';
+
+/** Keys of the contract that later versions read. */
+const LATER_KEYS = ['public_key', 'csr'];
+const MAX_PROBLEMS_TOLD = 5;
+const JSON_TYPE = /^application\/(?:[a-z0-9.+-]+\+)?json\s*(?:;|$)/i;
+
+/** Reads the JSON body of a request. An absent one counts as `{}`, for calls whose members are all optional. */
+export async function readBody<S extends z.ZodType>(request: Request, schema: S): Promise<Result<z.output<S>>> {
+  const encoding = request.headers.get('content-encoding');
+  if (encoding !== null && encoding !== 'identity') return refused('encoding-unsupported', 'The body must not be compressed.');
+  const bytes = await readBounded(request);
+  if (bytes === null) return refused('body-too-large', `The body is larger than ${MAX_ADMIN_BODY_BYTES} bytes.`);
+  if (bytes.length === 0) return validate({}, schema);
+  const type = request.headers.get('content-type');
+  if (type !== null && !JSON_TYPE.test(type)) return refused('encoding-unsupported', 'The body must be sent as content-type application/json.');
+  let text: string;
+  try {
+    text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch {
+    return refused('bad-request', 'The body is not UTF-8.');
+  }
+  const reading = readStrictJson(text);
+  return reading.ok ? validate(reading.value, schema) : refused('bad-request', `The body is not JSON: ${reading.reason}.`);
+}
+
+/** Reads the query of a URL; a name that is given twice is refused. */
+export function readQuery<S extends z.ZodType>(url: string, schema: S): Result<z.output<S>> {
+  const members: Record<string, string> = {};
+  for (const [name, value] of new URL(url).searchParams) {
+    if (Object.hasOwn(members, name)) return refused('bad-request', `The query has "${name.slice(0, 64)}" twice.`);
+    Object.defineProperty(members, name, { value, enumerable: true });
+  }
+  return validate(members, schema);
+}
+
+function validate<S extends z.ZodType>(value: unknown, schema: S): Result<z.output<S>> {
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return accepted(parsed.data);
+  const problems = parsed.error.issues.flatMap((issue) => sentences(issue, schema));
+  return refused('bad-request', `${problems.slice(0, MAX_PROBLEMS_TOLD).join('; ')}.`);
+}
+
+function sentences(issue: z.core.$ZodIssue, schema: z.ZodType): readonly string[] {
+  if (issue.code === 'unrecognized_keys') {
+    return issue.keys.map((key) => `${place([...issue.path, key.slice(0, 64)])} ${unknownKey(key, issue.path, schema)}`);
+  }
+  if (issue.code === 'invalid_union') {
+    // The deepest of the alternatives' complaints says more than "none of them".
+    const inner = issue.errors.flat().find((alternative) => alternative.path.length > 0);
+    if (inner !== undefined) return [`${place([...issue.path, ...inner.path])} ${inner.message}`];
+  }
+  return [`${place(issue.path)} ${issue.message}`];
+}
+
+function unknownKey(key: string, path: readonly PropertyKey[], schema: z.ZodType): string {
+  if (LATER_KEYS.includes(key)) return 'is not supported by this version';
+  const known = path.length === 0 && 'shape' in schema && typeof schema.shape === 'object' && schema.shape !== null ? Object.keys(schema.shape) : [];
+  const meant = nearest(key, known);
+  return meant === null ? 'is not known' : `is not known; did you mean "${meant}"?`;
+}
+
+function place(path: readonly PropertyKey[]): string {
+  if (path.length === 0) return 'the body';
+  return path.map((key, index) => (typeof key === 'number' ? `[${key}]` : `${index === 0 ? '' : '.'}${String(key)}`)).join('');
+}
+
+/** The body's bytes, or null where there are too many. Never holds more than the bound and one chunk. */
+async function readBounded(request: Request): Promise<Uint8Array | null> {
+  if (request.body === null) return new Uint8Array();
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  const reader: ReadableStreamDefaultReader<Uint8Array> = request.body.getReader();
+  for (let part = await reader.read(); !part.done; part = await reader.read()) {
+    length += part.value.length;
+    if (length > MAX_ADMIN_BODY_BYTES) {
+      await reader.cancel();
+      return null;
+    }
+    chunks.push(part.value);
+  }
+  const bytes = new Uint8Array(length);
+  let at = 0;
+  for (const chunk of chunks) {
+    bytes.set(chunk, at);
+    at += chunk.length;
+  }
+  return bytes;
+}

@@ -1,0 +1,100 @@
+// The OpenAPI document of the control plane, made from the table that serves it.
+import * as z from 'zod';
+import { ADMIN_ROLES } from '../credential/admin-token.ts';
+import { PROBLEMS, type ProblemCode } from '../http/problems.ts';
+import type { AdminRoute, AnswerShape } from './route.ts';
+
+type Json = Readonly<Record<string, unknown>>;
+
+/** The refusals that every call can answer with, by status. */
+const REFUSALS: readonly ProblemCode[] = ['bad-request', 'credential-invalid', 'scope-denied', 'session-unknown', 'velocity-exceeded', 'enforcement-unavailable'];
+
+/** OpenAPI 3.1 for a table of routes. Costs some milliseconds: make it when it is asked for, and keep it. */
+export function openApiDocument(routes: readonly AdminRoute[]): Json {
+  const paths: Record<string, Record<string, Json>> = {};
+  for (const route of routes) {
+    const path = (paths[route.path] ??= {});
+    path[route.method.toLowerCase()] = operationOf(route);
+  }
+  return {
+    openapi: '3.1.0',
+    info: {
+      title: 'Fusebox control plane',
+      version: '1',
+      description: `Roles: ${ADMIN_ROLES.join(', ')}. None includes another. Money is a decimal string in USD; numbers are accepted too.`,
+    },
+    security: [{ adminToken: [] }],
+    paths,
+    components: {
+      securitySchemes: { adminToken: { type: 'http', scheme: 'bearer' } },
+      schemas: { Problem: problemSchema() },
+    },
+  };
+}
+
+function operationOf(route: AdminRoute): Json {
+  return {
+    summary: route.summary,
+    description: `Needs the role \`${route.role}\`.`,
+    parameters: parametersOf(route),
+    ...(route.body === null ? {} : { requestBody: { required: true, content: { 'application/json': { schema: inputSchema(route.body) } } } }),
+    responses: { [route.answer.status]: answerOf(route.answer), ...refusals() },
+  };
+}
+
+function parametersOf(route: AdminRoute): readonly Json[] {
+  const inPath = route.path.includes('{id}')
+    ? [{ name: 'id', in: 'path', required: true, schema: { type: 'string' }, description: "The session id, or 'issuer~id' for another issuer's." }]
+    : [];
+  const query = inputSchema(route.query);
+  const properties = typeof query['properties'] === 'object' && query['properties'] !== null ? query['properties'] : {};
+  return [...inPath, ...Object.entries(properties).map(([name, schema]) => ({ name, in: 'query', required: false, schema }))];
+}
+
+function answerOf(answer: AnswerShape): Json {
+  return {
+    description: answer.description,
+    content: {
+      'application/json': { schema: outputSchema(answer.schema) },
+      ...(answer.ndjson === undefined ? {} : { 'application/x-ndjson': { schema: outputSchema(answer.ndjson) } }),
+    },
+  };
+}
+
+function refusals(): Json {
+  const content = { 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } };
+  return Object.fromEntries(REFUSALS.map((code) => [PROBLEMS[code].status, { description: PROBLEMS[code].title, content }]));
+}
+
+/** RFC 9457, with the members that SDKs show. */
+function problemSchema(): Json {
+  return {
+    type: 'object',
+    required: ['type', 'title', 'status', 'detail', 'code', 'request_id', 'message', 'error'],
+    properties: {
+      type: { type: 'string', description: 'A path under /problems/ that answers with a page for people.' },
+      title: { type: 'string' },
+      status: { type: 'integer' },
+      detail: { type: 'string' },
+      code: { type: 'string', enum: Object.keys(PROBLEMS) },
+      request_id: { type: 'string' },
+      message: { type: 'string' },
+      error: {
+        type: 'object',
+        required: ['type', 'code', 'message'],
+        properties: { type: { type: 'string' }, code: { type: 'string' }, message: { type: 'string' } },
+      },
+    },
+  };
+}
+
+function inputSchema(schema: z.ZodType): Json {
+  const { $schema: _dialect, ...rest } = z.toJSONSchema(schema, { io: 'input' });
+  return rest;
+}
+
+/** Schemas with an id are inlined: `$defs` inside a response would not resolve from the document's root. */
+function outputSchema(schema: z.ZodType): Json {
+  const { $schema: _dialect, ...rest } = z.toJSONSchema(schema, { io: 'output', reused: 'inline' });
+  return rest;
+}

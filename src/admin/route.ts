@@ -1,0 +1,112 @@
+// What a route of the control plane is: a row of the one table that serves it, documents it and is tested. A handler gets
+// its input parsed and its caller's role checked.
+import type * as z from 'zod';
+import type { Config } from '../config.ts';
+import type { Admin, AdminRole } from '../credential/admin-token.ts';
+import { readSessionId, type SessionRef } from '../credential/session-name.ts';
+import { refused, type Result } from '../denial.ts';
+import type { Problem } from '../http/problem.ts';
+import type { ControlRpc } from '../rpc/control-rpc.ts';
+import type { Act, SessionRpc } from '../rpc/session-rpc.ts';
+import { readBody, readQuery } from './input.ts';
+
+/** What the control plane needs of the outside. Clock and ids come in, so that tests can say what they are. */
+export interface AdminParts {
+  readonly config: Config;
+  /** The session object of that name (see `sessionName`). */
+  readonly sessions: (name: string) => SessionRpc;
+  readonly control: ControlRpc;
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
+  /** A new id: unique, unguessable enough, in the grammar of ids. */
+  readonly newId: () => string;
+  /** One structured line about what happened; never a secret. */
+  readonly log: (entry: Readonly<Record<string, unknown>>) => void;
+}
+
+export type Answered = Response | Problem;
+
+/** One call, past authentication and role. */
+export interface AdminCall {
+  readonly parts: AdminParts;
+  readonly admin: Admin;
+  readonly request: Request;
+  /** `{id}` of the path, as it was sent; empty where the path has none. */
+  readonly id: string;
+}
+
+export interface AdminInput<Body, Query> {
+  readonly body: Body;
+  readonly query: Query;
+  /** Of `{id}`; on routes without one it is never read. */
+  readonly session: SessionRef;
+  readonly act: (reason: string) => Act;
+}
+
+export interface AnswerShape {
+  readonly status: number;
+  readonly description: string;
+  readonly schema: z.ZodType;
+  /** Said too: the same as NDJSON, one object of this schema a line, with `Accept: application/x-ndjson`. */
+  readonly ndjson?: z.ZodType;
+}
+
+export interface AdminRoute {
+  readonly method: 'GET' | 'POST' | 'PATCH';
+  /** As OpenAPI writes it: "/admin/sessions/{id}". */
+  readonly path: string;
+  readonly role: AdminRole;
+  readonly summary: string;
+  readonly body: z.ZodType | null;
+  readonly query: z.ZodType;
+  readonly answer: AnswerShape;
+  handle(call: AdminCall): Promise<Answered>;
+}
+
+type Handler<B extends z.ZodType | null, Q extends z.ZodType> = (
+  input: AdminInput<B extends z.ZodType ? z.output<B> : null, z.output<Q>>,
+  call: AdminCall,
+) => Promise<Answered>;
+
+/** Makes a row of the table: `handle` runs only with a body, a query and an id that its schemas accept. */
+export function adminRoute<B extends z.ZodType | null, Q extends z.ZodType>(
+  row: Omit<AdminRoute, 'handle' | 'body' | 'query'> & { readonly body: B; readonly query: Q; readonly handle: Handler<B, Q> },
+): AdminRoute {
+  return {
+    ...row,
+    async handle(call) {
+      const session = sessionOf(call, row.path);
+      if (!session.ok) return session.denial;
+      const query = readQuery(call.request.url, row.query);
+      if (!query.ok) return query.denial;
+      const body = row.body === null ? null : await readBody(call.request, row.body);
+      if (body !== null && !body.ok) return body.denial;
+      const input = {
+        body: body === null ? null : body.value,
+        query: query.value,
+        session: session.value,
+        act: (reason: string): Act => ({ by: call.admin.id, reason }),
+      };
+      return row.handle(input as Parameters<Handler<B, Q>>[0], call);
+    },
+  };
+}
+
+function sessionOf(call: AdminCall, path: string): Result<SessionRef> {
+  const none = { issuer: '', sid: '' };
+  if (!path.includes('{id}')) return { ok: true, value: none };
+  const session = readSessionId(call.id, call.parts.config.issuer);
+  return session === null ? refused('bad-request', 'The id in the path is not that of a session.') : { ok: true, value: session };
+}
+
+/** An object could not be asked: its call rejected. */
+export class Unreachable extends Error {}
+
+/** Awaits the answer of an object; what it rejects with becomes `Unreachable`. */
+export async function reach<T>(answer: Promise<T>, whom: string): Promise<T> {
+  try {
+    return await answer;
+  } catch (error) {
+    throw new Unreachable(`${whom} could not be reached`, { cause: error });
+  }
+}

@@ -1,0 +1,125 @@
+// The control plane: every call authenticated, then its role checked, then its input, then handled. Mounts the one table
+// and answers for whatever is not in it.
+import { Hono } from 'hono';
+import type { Admin } from '../credential/admin-token.ts';
+import { type Problem, problemResponse } from '../http/problem.ts';
+import { createAdminGate, roleProblem } from './auth.ts';
+import { ledgerRoutes } from './ledger.ts';
+import { openApiDocument } from './openapi.ts';
+import { type AdminCall, type AdminParts, adminRoute, type AdminRoute, Unreachable } from './route.ts';
+import { noQuery, openApiAnswer } from './schemas.ts';
+import { json, sessionRoutes } from './sessions.ts';
+
+let openApi: Readonly<Record<string, unknown>> | undefined;
+
+/** Every route of the control plane: what is not here does not exist. */
+export const ADMIN_ROUTES: readonly AdminRoute[] = [
+  ...sessionRoutes,
+  ...ledgerRoutes,
+  adminRoute({
+    method: 'GET',
+    path: '/admin/openapi.json',
+    role: 'viewer',
+    summary: 'This document.',
+    body: null,
+    query: noQuery,
+    answer: { status: 200, description: 'OpenAPI 3.1.', schema: openApiAnswer },
+    handle: async () => json(200, (openApi ??= openApiDocument(ADMIN_ROUTES))),
+  }),
+];
+
+interface AdminEnv {
+  Variables: { admin: Admin; requestId: string };
+}
+
+/**
+ * The control plane as one Hono app for all of `/admin/*`. Order of refusals: browser origin (403), credential (401),
+ * address and method (404, 405), role (403), input (400, 413, 415). Objects that cannot be asked are 503, with nothing
+ * said about why outside the log.
+ */
+export function adminRoutes(parts: AdminParts): Hono<AdminEnv> {
+  const app = new Hono<AdminEnv>();
+  const gate = createAdminGate(parts.config.admins);
+  const origins = new Set([...parts.config.adminOrigins, ...parts.config.publicOrigins]);
+
+  app.use('*', async (context, next) => {
+    context.set('requestId', parts.newId());
+    const origin = context.req.header('origin');
+    if (origin !== undefined && !origins.has(origin)) {
+      return answer(context.get('requestId'), { code: 'policy-denied', detail: 'This browser origin may not use the control plane.' });
+    }
+    if (origin !== undefined && context.req.method === 'OPTIONS') return preflight(origin);
+    const check = gate.identify(context.req.raw.headers, parts.now());
+    if (!check.ok) {
+      parts.log({ event: 'admin-refused', code: check.problem.code, request_id: context.get('requestId') });
+      return withOrigin(answer(context.get('requestId'), check.problem), origin);
+    }
+    context.set('admin', check.admin);
+    await next();
+    context.res = withOrigin(context.res, origin);
+    context.res.headers.set('x-request-id', context.get('requestId'));
+    return undefined;
+  });
+
+  for (const route of ADMIN_ROUTES) {
+    app.on(route.method, route.path.replace('{id}', ':id'), async (context) => {
+      const admin = context.get('admin');
+      const denied = roleProblem(admin, route.role);
+      if (denied !== null) return answer(context.get('requestId'), denied);
+      const call: AdminCall = { parts, admin, request: context.req.raw, id: context.req.param('id') ?? '' };
+      const answered = await route.handle(call);
+      return answered instanceof Response ? answered : answer(context.get('requestId'), answered);
+    });
+  }
+
+  app.notFound((context) => {
+    const methods = methodsAt(context.req.path);
+    if (methods.length === 0) return answer(context.get('requestId'), { code: 'resource-unknown', detail: 'There is nothing at this address.' });
+    return answer(
+      context.get('requestId'),
+      { code: 'method-not-allowed', detail: `This address answers to ${methods.join(', ')}.` },
+      { allow: methods.join(', ') },
+    );
+  });
+
+  app.onError((error, context) => {
+    const requestId = context.get('requestId');
+    parts.log({ event: 'admin-failed', request_id: requestId, error: String(error), cause: String(error.cause ?? '') });
+    if (error instanceof Unreachable) return answer(requestId, { code: 'enforcement-unavailable', detail: `${capitalised(error.message)}. Try again.` });
+    return answer(requestId, { code: 'internal-error', detail: '' });
+  });
+  return app;
+}
+
+function answer(requestId: string, problem: Problem, headers: Readonly<Record<string, string>> = {}): Response {
+  return problemResponse(problem, { requestId, shape: 'problem', headers });
+}
+
+function methodsAt(path: string): readonly string[] {
+  const segments = path.split('/');
+  return ADMIN_ROUTES.filter((route) => {
+    const pattern = route.path.split('/');
+    return pattern.length === segments.length && pattern.every((part, index) => part === '{id}' || part === segments[index]);
+  }).map((route) => route.method);
+}
+
+function preflight(origin: string): Response {
+  const headers = {
+    'access-control-allow-methods': [...new Set(ADMIN_ROUTES.map((route) => route.method))].join(', '),
+    'access-control-allow-headers': 'authorization, content-type',
+    'access-control-max-age': '600',
+  };
+  return withOrigin(new Response(null, { status: 204, headers }), origin);
+}
+
+/** Only for an origin that is listed: the others were refused before. */
+function withOrigin(response: Response, origin: string | undefined): Response {
+  if (origin === undefined) return response;
+  response.headers.set('access-control-allow-origin', origin);
+  response.headers.append('vary', 'origin');
+  return response;
+}
+
+function capitalised(text: string): string {
+  return text.slice(0, 1).toUpperCase() + text.slice(1);
+}

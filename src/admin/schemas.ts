@@ -1,0 +1,153 @@
+// What the control plane takes and gives, as schemas: the same ones validate, type the handlers and become the OpenAPI
+// document.
+import * as z from 'zod';
+import { MAX_LEDGER_ENTRIES_PER_PAGE, MAX_REASON_CHARS, MAX_SCOPES, MAX_SEGMENTS, MAX_SESSION_TTL_SECONDS, MAX_TOKENS } from '../limits.ts';
+import { choice, group, list, MAX_REQUESTS_PER_MINUTE, money, says, text, whole } from '../policy/fields.ts';
+import { ID_PATTERN, isGrantedScope, isId } from '../policy/grammar.ts';
+
+export const SESSION_STATUSES = ['active', 'warned', 'tripped', 'revoked', 'expired'] as const;
+const MAX_CURSOR_CHARS = 512;
+
+function id(description: string): z.ZodString {
+  const message = 'is not an id: letters, digits and ._:- only, at most 128, the first a letter or digit';
+  return z.string(says(message)).refine(isId, says(message)).meta({ description, pattern: ID_PATTERN });
+}
+
+const reasonText = z
+  .string(says('is not a text'))
+  .trim()
+  .min(1, says('is empty'))
+  .max(MAX_REASON_CHARS, says(`is longer than ${MAX_REASON_CHARS} characters`))
+  .refine((written) => !/\p{Cc}/u.test(written), says('has control characters'))
+  .meta({ description: 'Why, for the record.' });
+
+const ttlSeconds = whole(1, MAX_SESSION_TTL_SECONDS, "How long the credential lasts; by default as the policy says, and at most the policy's longest session.");
+const tokens = whole(1, MAX_TOKENS, 'The most tokens, input and output together.');
+const tokensPerRequest = whole(1, MAX_TOKENS, 'The most tokens of one request.');
+const requestsPerMinute = whole(1, MAX_REQUESTS_PER_MINUTE, 'The most requests in a minute.');
+
+export const issueBody = group({
+  agent: id('Who runs the session.'),
+  customer: id('For whom.').nullish(),
+  segment: z
+    .union([id('The group of customers.'), z.array(id('One of several.')).min(1).max(MAX_SEGMENTS)], says('is not an id or a list of ids'))
+    .nullish(),
+  scopes: list(text(isGrantedScope, 'is not a scope such as "llm:openai" or "ticket:*"', 'A scope, or a branch of them.'), 'What the session may do.').max(
+    MAX_SCOPES,
+    says(`has more than ${MAX_SCOPES} members`),
+  ),
+  limits: group({
+    spend_usd: money('The most that the session may spend, in USD.').optional(),
+    tokens: tokens.optional(),
+    tokens_per_request: tokensPerRequest.optional(),
+    requests_per_minute: requestsPerMinute.optional(),
+  })
+    .optional()
+    .meta({ description: "What is not given is as the policy's sessions.limits says." }),
+  ttl_seconds: ttlSeconds.optional(),
+  reason: reasonText.optional(),
+});
+
+export const credentialBody = group({ ttl_seconds: ttlSeconds.optional(), reason: reasonText.optional() });
+
+export const patchBody = group({
+  limits: group({
+    spend_usd: money('The most that the session may spend, in USD.').optional(),
+    tokens: tokens.nullish(),
+    tokens_per_request: tokensPerRequest.nullish(),
+    requests_per_minute: requestsPerMinute.nullish(),
+  })
+    .refine((limits) => Object.keys(limits).length > 0, says('names no limit to change'))
+    .meta({ description: 'What is not given stays; null takes a limit away (never that of spend).' }),
+  reason: reasonText,
+});
+
+export const reasonBody = group({ reason: reasonText });
+
+const cursor = z.string().min(1, says('is empty')).max(MAX_CURSOR_CHARS, says('is not a cursor')).meta({ description: "The last page's next_cursor." });
+
+export const listQuery = group({
+  agent: id('Only sessions of this agent.').optional(),
+  status: choice(SESSION_STATUSES, 'Only sessions in this state.').optional(),
+  cursor: cursor.optional(),
+});
+
+export const ledgerQuery = group({
+  cursor: cursor.optional(),
+  limit: z
+    .string()
+    .regex(/^[1-9]\d{0,3}$/, says('is not a whole number'))
+    .transform(Number)
+    .refine((most) => most <= MAX_LEDGER_ENTRIES_PER_PAGE, says(`is more than ${MAX_LEDGER_ENTRIES_PER_PAGE}`))
+    .meta({ description: `Entries per page, at most ${MAX_LEDGER_ENTRIES_PER_PAGE}.` })
+    .optional(),
+});
+
+export const noQuery = group({});
+
+const usd = z.string().regex(/^-?\d+\.\d{6}$/).meta({ description: 'USD, with six decimals.' });
+const time = z.iso.datetime();
+const count = z.int();
+
+export const sessionAnswer = z
+  .strictObject({
+    id: z.string().meta({ description: "The session id; 'issuer~id' for another issuer's." }),
+    agent: z.string(),
+    customer: z.string().nullable(),
+    segment: z.union([z.string(), z.array(z.string())]).nullable(),
+    scopes: z.array(z.string()),
+    status: z.enum(SESSION_STATUSES),
+    created_at: time,
+    expires_at: time,
+    limits: z.strictObject({ spend_usd: usd, tokens: count.nullable(), tokens_per_request: count.nullable(), requests_per_minute: count.nullable() }),
+    spend: z.strictObject({ settled_usd: usd, held_usd: usd, available_usd: usd }),
+    tokens: z.strictObject({ settled: count, held: count, available: count.nullable() }),
+    requests: z.strictObject({ admitted: count, denied: count }),
+    breaker: z.strictObject({ state: z.enum(['closed', 'open']), since: time, reason: z.string().nullable() }),
+    risk: z
+      .strictObject({ score: z.literal(0), components: z.strictObject({}) })
+      .meta({ description: 'Not scored by this version: 0, with no component.' }),
+    warnings: z.array(z.enum(['spend-90', 'tokens-90'])),
+    trip: z.strictObject({ at: time, reason: z.string(), evidence: z.record(z.string(), z.union([z.string(), z.number()])) }).nullable(),
+    revocation: z.strictObject({ at: time, reason: z.string(), by: z.string() }).nullable(),
+  })
+  .meta({ id: 'Session' });
+
+export const issuedAnswer = z
+  .strictObject({ session: sessionAnswer, token: z.string().meta({ description: 'The credential. It is shown once.' }), expires_at: time })
+  .meta({ id: 'Issued' });
+
+export const listAnswer = z
+  .strictObject({
+    sessions: z.array(sessionAnswer),
+    unreachable: z.array(z.string()).meta({ description: 'Sessions of this page that could not be asked.' }),
+    next_cursor: z.string().nullable(),
+  })
+  .meta({ id: 'Sessions' });
+
+export const ledgerEntryAnswer = z
+  .strictObject({
+    id: z.string(),
+    at: time,
+    route: z.string(),
+    protocol: z.string(),
+    model: z.string().nullable(),
+    action: z.string(),
+    state: z.enum(['open', 'settled', 'voided', 'expired']),
+    hold_usd: usd,
+    hold_tokens: count,
+    cost_usd: usd,
+    cost_tokens: count,
+    usage: z
+      .strictObject({ input_tokens: count, output_tokens: count, cache_read_tokens: count, cache_write_tokens: count, reasoning_tokens: count })
+      .nullable(),
+    estimated: z.boolean(),
+    reason: z.string().nullable(),
+    adjusts: z.string().optional(),
+    flags: z.array(z.string()).optional(),
+  })
+  .meta({ id: 'LedgerEntry' });
+
+export const ledgerAnswer = z.strictObject({ entries: z.array(ledgerEntryAnswer), next_cursor: z.string().nullable() }).meta({ id: 'Ledger' });
+
+export const openApiAnswer = z.looseObject({ openapi: z.string(), paths: z.record(z.string(), z.unknown()) });
