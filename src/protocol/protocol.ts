@@ -80,8 +80,19 @@ export interface Reading {
   readonly failed: boolean;
   /** As the provider stated it, the latest; null when it stated none. */
   readonly stated: Usage | null;
-  /** Price of `stated`, at the model and tier that were served and at least at the model asked for, with fees for tools used; 0 when null. */
+  /**
+   * Price of `stated`, at the model and tier that were served and at least at the model asked for, with fees for tools
+   * used; 0 when null. Where nothing is counted (plain tools, free endpoints) it is the whole price, and `final` is true.
+   */
   readonly statedMicroUsd: MicroUsd;
+  /** Tokens of `stated`, with those that hosted tools were billed for beside it. */
+  readonly statedTokens: number;
+  /**
+   * What the exchange has cost at least, by what passed: the highest price of any counts that the provider stated in the
+   * stream, and of no fewer output tokens than the text seen can be made of. A final usage below it was lowered or forged.
+   */
+  readonly leastMicroUsd: MicroUsd;
+  readonly leastTokens: number;
   /** Upper bound of the output tokens seen so far: the UTF-8 bytes of generated text, arguments and visible reasoning. */
   readonly outputTokensBound: number;
   /** Price of input (as stated, else the worst case of the demand) plus max(stated output, `outputTokensBound`). */
@@ -91,7 +102,7 @@ export interface Reading {
   /** Whether output can be generated that the stream does not show (hidden reasoning, hosted tools). */
   readonly hiddenOutput: boolean;
   readonly servedModel: string | null;
-  /** Facts worth an alert: "model-substituted", "usage-malformed", "usage-repeated". */
+  /** Facts worth an alert: "model-substituted", "usage-malformed", "usage-repeated", "usage-lowered", "usage-implausible". */
   readonly flags: readonly string[];
 }
 

@@ -1,0 +1,156 @@
+// Messages: POST /v1/messages. Unknown members of the body are passed on, because those that change what a request costs
+// are known and listed here; unknown types of tools are refused, unknown blocks count as the whole context window.
+import { accepted, refused, type Result } from '../../denial.ts';
+import { ADVICE_OUTPUT_TOKENS, ANTHROPIC_HOSTED_TOOLS } from '../bounds.ts';
+import { generation } from '../call.ts';
+import { firstDenial, objectOf, objectsOf, optionalCount, readBody, requiredText, textOf } from '../fields.ts';
+import { hostedUse, InputBound } from '../input-bound.ts';
+import { appendElement, setMember, wrapValue, type Edit } from '../json-edit.ts';
+import { imageTokensOf, thinksByDefault } from '../models.ts';
+import { priceOfModel, type PricedModel } from '../prices.ts';
+import type { Call, ReadContext, RouteRequest } from '../protocol.ts';
+import { costAt, LIST_PRICE_PERMILLE, worstRate } from '../rate-card.ts';
+import type { JsonObject, StrictJson } from '../strict-json.ts';
+import { WARNING_TEXT, WARNING_TOKENS } from '../warning.ts';
+import { countMessages } from './content.ts';
+import { MessagesMeter } from './messages-meter.ts';
+import { cacheWritesOf, longContextCard, priceTerms, wantsLongContext, withLongContext } from './terms.ts';
+import { countTools, type AdvisorUse } from './tools.ts';
+
+/** Anthropic's own loop of hosted tools pauses the turn after this many rounds. */
+const ROUNDS_MAX = 10;
+
+/** Reads and prices a request for a message. */
+export function readMessages(request: RouteRequest, context: ReadContext): Result<Call> {
+  const body = readBody(request.body);
+  if (!body.ok) return body;
+  const json = body.value;
+  const { value } = json;
+  const { bounds } = context.policy;
+  const model = requiredText(value, 'model');
+  if (!model.ok) return model;
+  const listed = priceOfModel(context.policy, 'anthropic', model.value, context.nowMs);
+  if (listed === null) return unpriced(model.value);
+  const longContext = wantsLongContext(request.headers);
+  const priced = longContext ? withLongContext(listed) : listed;
+
+  const maxTokens = optionalCount(value, 'max_tokens', 0);
+  const terms = priceTerms(value, model.value, priced.declared);
+  const thinking = objectOf(value['thinking']);
+  const budget = optionalCount(thinking ?? {}, 'budget_tokens', 0);
+  if (!maxTokens.ok || !terms.ok || !budget.ok) {
+    return { ok: false, denial: firstDenial(maxTokens, terms, budget) ?? { code: 'bad-request', detail: '' } };
+  }
+  const stream = value['stream'] ?? false;
+  if (typeof stream !== 'boolean') return refused('bad-request', '"stream" must be true or false.');
+  if (objectsOf(value['fallbacks']).length > 0) {
+    return refused('policy-denied', 'Fallback models answer at prices that the request does not show.');
+  }
+
+  const input = new InputBound({
+    bounds,
+    imageTokens: imageTokensOf(model.value, bounds.imageTokens),
+    bodyBytes: request.body?.length ?? 0,
+  });
+  input.text(WARNING_TOKENS);
+  const messages = countMessages(value['messages'], input);
+  if (!messages.ok) return messages;
+  const advisors = countTools(value, input, bounds);
+  if (!advisors.ok) return advisors;
+  const compaction = countKeptState(value, input, context);
+  if (!compaction.ok) return compaction;
+  const advice = adviceCost(advisors.value, context, priced.contextTokens);
+  if (!advice.ok) return advice;
+
+  const { worstPermille, usualPermille } = terms.value;
+  const thinks = thinking === null ? thinksByDefault(model.value) : thinking['type'] !== 'disabled';
+  return accepted(
+    generation({
+      request,
+      context,
+      json,
+      provider: 'anthropic',
+      action: 'messages',
+      model: model.value,
+      priced,
+      stream,
+      input,
+      hostedUsesMax: null,
+      readingsMax: ROUNDS_MAX,
+      cacheWrites: cacheWritesOf(json.text),
+      windowed: true,
+      worstPermille,
+      usualPermille,
+      extraMicroUsd: advice.value + (compaction.value ? summaryCost(priced, worstPermille) : 0),
+      output: {
+        field: 'max_tokens',
+        clientTokens: maxTokens.value,
+        floorTokens: (budget.value ?? 0) + 1,
+        choices: 1,
+        edit: (tokens) => setMember(json, 'max_tokens', String(tokens)),
+      },
+      hiddenOutput: thinks || input.hasHostedTools,
+      always: [],
+      warning: () => warning(json),
+      ...(longContext ? { adjusted: longContextCard(model.value) } : {}),
+      meter: (tariff) =>
+        new MessagesMeter(tariff, {
+          terms: terms.value,
+          feeOf: (tool) => bounds.hostedTools.get(tool) ?? ANTHROPIC_HOSTED_TOOLS.get(tool),
+          priceOf: (name) => priceOfModel(context.policy, 'anthropic', name ?? model.value, context.nowMs) ?? priced,
+        }),
+    }),
+  );
+}
+
+/** Containers and compactions; true where a summary is written besides the answer. */
+function countKeptState(value: JsonObject, input: InputBound, context: ReadContext): Result<boolean> {
+  // What a container that is used again holds, or what its skills say, is known to Anthropic only.
+  if (value['container'] !== undefined && value['container'] !== null) input.listing();
+  const edits = objectsOf(objectOf(value['context_management'])?.['edits']);
+  const compacts = edits.some((edit) => textOf(edit['type'])?.startsWith('compact') === true);
+  if (!compacts) return accepted(false);
+  const { bounds } = context.policy;
+  const use = hostedUse({ name: 'compaction', defaults: ANTHROPIC_HOSTED_TOOLS, bounds, usesAsked: null });
+  if (!use.ok) return use;
+  input.hosted(use.value);
+  return accepted(true);
+}
+
+function summaryCost(priced: PricedModel, permille: number): number {
+  return costAt(ADVICE_OUTPUT_TOKENS, worstRate(priced.card, ['output', 'reasoning'], priced.contextTokens), permille);
+}
+
+/** What advisers cost at most: each use reads a whole window and writes up to its ceiling, at its own model's price. */
+function adviceCost(advisors: readonly AdvisorUse[], context: ReadContext, contextTokens: number): Result<number> {
+  let sum = 0;
+  for (const advisor of advisors) {
+    const priced = priceOfModel(context.policy, 'anthropic', advisor.model, context.nowMs);
+    if (priced === null) return unpriced(advisor.model);
+    const window = Math.min(contextTokens, priced.contextTokens);
+    const read = costAt(window, worstRate(priced.card, ['input', 'cacheWrite', 'cacheWrite5m'], window), LIST_PRICE_PERMILLE);
+    const written = costAt(
+      advisor.maxTokens ?? ADVICE_OUTPUT_TOKENS,
+      worstRate(priced.card, ['output', 'reasoning'], window),
+      LIST_PRICE_PERMILLE,
+    );
+    sum += advisor.usesMax * (read + written);
+  }
+  return accepted(sum);
+}
+
+function unpriced(model: string): ReturnType<typeof refused> {
+  return refused('unpriced-model', `Nobody prices the model "${model}".`, { evidence: { model } });
+}
+
+function warning(json: StrictJson): readonly Edit[] {
+  const block = JSON.stringify({ type: 'text', text: WARNING_TEXT });
+  const span = json.members.get('system');
+  const system = json.value['system'];
+  if (span === undefined || system === null) return [setMember(json, 'system', `[${block}]`)];
+  if (Array.isArray(system)) return [appendElement(span, system.length === 0, block)];
+  if (textOf(system) === null) return [];
+  // The API takes no empty text block.
+  if (system === '') return [setMember(json, 'system', `[${block}]`)];
+  return wrapValue(span, '[{"type":"text","text":', `},${block}]`);
+}
