@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { exportJWK, generateKeyPair, SignJWT } from 'jose';
+import { adminClient, type Issued } from '../scripts/admin-client.ts';
 import { startGateway } from '../scripts/gateway-process.ts';
 import { throwawaySecrets } from '../scripts/throwaway-secrets.ts';
 import { config, LOOPBACK_AND_INTERNET, service, text } from '../scripts/workerd-config.ts';
@@ -14,6 +15,8 @@ import { startWorkerd } from '../scripts/workerd.ts';
 import { httpRequest } from './loader.ts';
 
 export const SESSIONS = 64;
+/** Out of the way. */
+const REQUESTS_PER_MINUTE = 10_000_000;
 const ROUTE = 'bench';
 const START_TIMEOUT_MS = 10_000;
 const COMPATIBILITY_DATE = '2026-09-18';
@@ -96,7 +99,7 @@ async function startPlainWorkers(upstreamPort: number, closers: Closers): Promis
 }
 
 async function startFusebox(upstreamPort: number, closers: Closers): Promise<Record<string, Subject>> {
-  const secrets = throwawaySecrets();
+  const secrets = await throwawaySecrets();
   const policyText = [
     'version: 1',
     'routes:',
@@ -108,40 +111,24 @@ async function startFusebox(upstreamPort: number, closers: Closers): Promise<Rec
   ].join('\n');
   const gateway = await startGateway({ port: 0, persist: null, vars: secrets.vars, policyText });
   closers.push(() => gateway.stop());
-  const tokens = await Promise.all(Array.from({ length: SESSIONS }, () => issue(gateway.url, secrets.adminToken)));
-  const revoked = await issue(gateway.url, secrets.adminToken);
-  await admin(`${gateway.url}/admin/sessions/${revoked.id}/revoke`, secrets.adminToken, { reason: 'benchmark' });
+  const admin = adminClient({ url: gateway.url, token: secrets.adminToken });
+  const issue = (): Promise<Issued> => {
+    const limits = { spend_usd: '1000000', requests_per_minute: REQUESTS_PER_MINUTE };
+    return admin.issue({ agent: 'bench', scopes: ['llm:bench'], limits, ttl_seconds: 7_200 });
+  };
+  const sessions = await Promise.all(Array.from({ length: SESSIONS }, issue));
+  const revoked = await issue();
+  await admin.revoke(revoked.session.id, 'benchmark');
 
   const requests = (body: string, all: readonly { readonly token: string }[]): Buffer[] =>
     all.map(({ token }) =>
       httpRequest(`/${ROUTE}/v1/chat/completions`, { 'content-type': 'application/json', authorization: `Bearer ${token}` }, body),
     );
   return {
-    fusebox: { port: gateway.port, requests: requests(WHOLE, tokens), expectedStatus: 200 },
-    'fusebox-stream': { port: gateway.port, requests: requests(STREAM, tokens), expectedStatus: 200 },
+    fusebox: { port: gateway.port, requests: requests(WHOLE, sessions), expectedStatus: 200 },
+    'fusebox-stream': { port: gateway.port, requests: requests(STREAM, sessions), expectedStatus: 200 },
     'fusebox-refuse': { port: gateway.port, requests: requests(WHOLE, [revoked]), expectedStatus: 401 },
   };
-}
-
-async function issue(url: string, adminToken: string): Promise<{ readonly id: string; readonly token: string }> {
-  const issued = await admin(`${url}/admin/sessions`, adminToken, {
-    agent: 'bench',
-    scopes: ['llm:bench'],
-    limits: { spend_usd: '1000000', requests_per_minute: 100_000_000 },
-    ttl_seconds: 7_200,
-    reason: 'benchmark',
-  });
-  return { id: issued.session.id, token: issued.token };
-}
-
-async function admin(url: string, token: string, body: object): Promise<{ readonly session: { readonly id: string }; readonly token: string }> {
-  const answer = await fetch(url, {
-    method: 'POST',
-    headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
-    body: JSON.stringify(body),
-  });
-  if (!answer.ok) throw new Error(`${url}: ${answer.status} ${await answer.text()}`);
-  return (await answer.json()) as { session: { id: string }; token: string };
 }
 
 /** Express with Redis; a sentence where Redis is missing. */

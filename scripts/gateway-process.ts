@@ -34,6 +34,8 @@ export interface Gateway {
   readonly port: number;
   /** Of the process that runs now. */
   readonly workerdPid: number;
+  /** Resolves when the process that runs now has ended, for whatever reason. */
+  readonly exited: Promise<void>;
   /** What the Worker logged last. */
   logs(): readonly string[];
   /** Ends workerd as a crash would. Nothing answers until `restart`. */
@@ -90,6 +92,9 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     port,
     get workerdPid() {
       return workerd.pid;
+    },
+    get exited() {
+      return workerd.exited;
     },
     logs: () => workerd.logs(),
     kill9: () => workerd.kill9(),

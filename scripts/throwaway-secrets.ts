@@ -1,5 +1,5 @@
-// Secrets for a gateway that lives for minutes: a test, a benchmark, a demo. Never written to a file.
-import { generateKeyPairSync, randomBytes } from 'node:crypto';
+// Secrets for a gateway that lives for minutes: a test, a benchmark, a demo. Never written to a file of their own.
+import { makeAdminToken, makeSigningKeys } from './secrets.ts';
 
 export interface ThrowawaySecrets {
   readonly adminToken: string;
@@ -7,16 +7,7 @@ export interface ThrowawaySecrets {
   readonly vars: Readonly<Record<string, string>>;
 }
 
-export function throwawaySecrets(): ThrowawaySecrets {
-  const { privateKey } = generateKeyPairSync('ed25519');
-  const { kty, crv, x, d } = privateKey.export({ format: 'jwk' });
-  const adminToken = randomBytes(32).toString('hex');
-  return {
-    adminToken,
-    vars: {
-      ADMIN_TOKEN: adminToken,
-      SESSION_SIGNING_KEYS: JSON.stringify([{ kty, crv, x, d, kid: 'throwaway-1', alg: 'EdDSA' }]),
-      LOCAL_DEVELOPMENT: '1',
-    },
-  };
+export async function throwawaySecrets(): Promise<ThrowawaySecrets> {
+  const adminToken = makeAdminToken();
+  return { adminToken, vars: { ADMIN_TOKEN: adminToken, SESSION_SIGNING_KEYS: await makeSigningKeys(), LOCAL_DEVELOPMENT: '1' } };
 }
