@@ -22,6 +22,7 @@ import {
   availableOf,
   claim,
   doubtOf,
+  endedEntry,
   expire,
   extend as extendHold,
   leftOf,
@@ -144,9 +145,9 @@ export function extend(session: Session, request: ExtendRequest, nowMs: number):
   });
   const standing = standingDenial(session, nowMs);
   if (standing !== null && standing.code !== 'credential-expired') return denied(standing);
-  const known = session.ledger.open.has(request.receipt.id);
-  const hold = claim(session.ledger, request.receipt, nowMs + STREAM_LEASE_MS);
-  if (hold === null) return denied(lostHold());
+  const found = claim(session.ledger, request.receipt, claimedLeaseMs(session, request.receipt, nowMs));
+  if (found === null) return denied(lostHold());
+  const { hold, claimed } = found;
   const wanted = { microUsd: request.microUsd, tokens: request.tokens };
   const opening = extendHold(session.ledger, hold, wanted, nowMs);
   if (opening === 'refused') {
@@ -156,16 +157,16 @@ export function extend(session: Session, request: ExtendRequest, nowMs: number):
   const events = warn(session, nowMs);
   return {
     answer: { extended: true, receipt: receiptOf(session.ledger, hold) },
-    write: opening === 'write' || !known,
+    write: opening === 'write' || claimed,
     events,
   };
 }
 
 /** Renews a stream's lease, unless it has to be cut. `write`: the hold came out of doubt and must be on disk first. */
 export function watch(session: Session, request: WatchRequest, nowMs: number): Decision<WatchAnswer> {
-  const known = session.ledger.open.has(request.receipt.id);
-  const hold = claim(session.ledger, request.receipt, nowMs + STREAM_LEASE_MS);
-  if (hold === null) return { answer: { cut: true, denial: lostHold() }, write: false, events: [] };
+  const found = claim(session.ledger, request.receipt, claimedLeaseMs(session, request.receipt, nowMs));
+  if (found === null) return { answer: { cut: true, denial: lostHold() }, write: false, events: [] };
+  const { hold, claimed } = found;
   renew(
     session.ledger,
     hold,
@@ -174,8 +175,8 @@ export function watch(session: Session, request: WatchRequest, nowMs: number): D
   );
   const events = warn(session, nowMs);
   const denial = cutDenial(session, hold, nowMs);
-  if (denial !== null) return { answer: { cut: true, denial }, write: !known, events };
-  return { answer: { cut: false, receipt: receiptOf(session.ledger, hold) }, write: !known, events };
+  if (denial !== null) return { answer: { cut: true, denial }, write: claimed, events };
+  return { answer: { cut: false, receipt: receiptOf(session.ledger, hold) }, write: claimed, events };
 }
 
 /** Why a running stream has to end now; null while it may go on. */
@@ -233,8 +234,7 @@ function conclude(
   nowMs: number,
   how: { end: (hold: Hold) => LedgerEntry; endLate: () => LedgerEntry | null },
 ): Decision<SettleAnswer> {
-  const ended = session.ledger.resolved.has(receipt.id);
-  const hold = ended ? null : claim(session.ledger, receipt, nowMs + STREAM_LEASE_MS);
+  const hold = claim(session.ledger, receipt, claimedLeaseMs(session, receipt, nowMs))?.hold ?? null;
   const entry = hold === null ? how.endLate() : how.end(hold);
   if (entry === null) {
     const events = freeze(session, receipt.id, nowMs);
@@ -346,13 +346,18 @@ function dimensionOver(session: Session, more: Amounts): Dimension {
   return more.microUsd > availableOf(session.ledger).microUsd ? 'spend' : 'tokens';
 }
 
+/** A hold that comes back from doubt lives as long as it may have been promised before the crash. */
+function claimedLeaseMs(session: Session, { admittedAtMs }: Receipt, nowMs: number): number {
+  return Math.min(Math.max(nowMs + STREAM_LEASE_MS, admittedAtMs + session.longestLeaseMs), endOf(session));
+}
+
 function lostHold(): Denial {
   return { code: 'enforcement-unavailable', detail: 'The hold of this request is no longer on the books of its session.' };
 }
 
 /** A request id is used once; its own redelivery finds the hold open. */
 function endedDenial(session: Session, id: string): Denial | null {
-  if (!session.ledger.resolved.has(id)) return null;
+  if (endedEntry(session.ledger, id) === null) return null;
   return { code: 'idempotency-completed', detail: 'This request has already ended.' };
 }
 

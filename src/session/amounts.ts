@@ -31,6 +31,14 @@ export function within(a: Amounts, b: Amounts): boolean {
   return a.microUsd <= b.microUsd && a.tokens <= b.tokens;
 }
 
+/** True when `more` on top of `base` stays within `cap`. Nothing always does, even where `base` is beyond the cap. */
+export function fitsOnTop(base: Amounts, more: Amounts, cap: Amounts): boolean {
+  return (
+    (more.microUsd === 0 || base.microUsd + more.microUsd <= cap.microUsd) &&
+    (more.tokens === 0 || base.tokens + more.tokens <= cap.tokens)
+  );
+}
+
 export function isNothing(a: Amounts): boolean {
   return a.microUsd === 0 && a.tokens === 0;
 }

@@ -10,7 +10,7 @@ import {
 } from '../limits.ts';
 import { microUsd } from '../money.ts';
 import type { LedgerEntry, Purpose, Receipt, Usage } from '../rpc/session-rpc.ts';
-import { type Amounts, NOTHING, isNothing, least, minus, most, plus, within } from './amounts.ts';
+import { type Amounts, NOTHING, fitsOnTop, isNothing, least, minus, most, plus, within } from './amounts.ts';
 
 export interface Hold {
   readonly id: string;
@@ -148,7 +148,17 @@ export function receiptOf(ledger: Ledger, hold: Hold): Receipt {
 }
 
 export function knows(ledger: Ledger, id: string): boolean {
-  return ledger.open.has(id) || ledger.resolved.has(id);
+  return ledger.open.has(id) || endedEntry(ledger, id) !== null;
+}
+
+/** The last word on a request that has ended: the correction of its charge if there was one, else its own entry. */
+export function endedEntry(ledger: Ledger, id: string): LedgerEntry | null {
+  return ledger.resolved.get(lateId(id)) ?? ledger.resolved.get(id) ?? null;
+}
+
+/** Whether an entry tells of the request `id`. */
+export function tellsOf(entry: LedgerEntry, id: string): boolean {
+  return entry.id === id || entry.id === lateId(id);
 }
 
 /** The earliest moment at which something ends by itself; Infinity when nothing will. */
@@ -189,7 +199,7 @@ export function extend(ledger: Ledger, hold: Hold, wanted: Amounts, nowMs: numbe
 /** Counts `amounts` as granted, from memory if every commit that may be the one on disk has room for it (rule 1). */
 function grant(ledger: Ledger, amounts: Amounts, nowMs: number): Opening {
   const fromMemory = hasRoom(ledger.confirmed, amounts) && (ledger.inFlight === null || hasRoom(ledger.inFlight, amounts));
-  if (!fromMemory && !within(plus(usedOf(ledger), amounts), ledger.limit)) return 'refused';
+  if (!fromMemory && !fitsOnTop(usedOf(ledger), amounts, ledger.limit)) return 'refused';
   countGranted(ledger, amounts);
   noteRecent(ledger, amounts, nowMs);
   ledger.lastGrantMs = nowMs;
@@ -198,7 +208,7 @@ function grant(ledger: Ledger, amounts: Amounts, nowMs: number): Opening {
 }
 
 function hasRoom(mark: Mark, amounts: Amounts): boolean {
-  return within(plus(plus(mark.used, mark.granted), amounts), mark.ceiling);
+  return fitsOnTop(plus(mark.used, mark.granted), amounts, mark.ceiling);
 }
 
 function countGranted(ledger: Ledger, amounts: Amounts): void {
@@ -329,20 +339,17 @@ const lateId = (id: string): string => `late-${id}`;
 
 /**
  * Finds the hold that a receipt speaks of, taking from doubt what a crash made this incarnation forget (rule 5): the
- * whole hold where its id is unknown, the extension where the hold is known at less. `null`: doubt does not cover it.
+ * whole hold where its id is unknown, the extension where the hold is known at less. `null`: the request has ended, or
+ * doubt does not cover it. What was taken (`claimed`) must be on disk before anything more is granted on top of it.
  */
-export function claim(ledger: Ledger, receipt: Receipt, leaseUntilMs: number): Hold | null {
+export function claim(ledger: Ledger, receipt: Receipt, leaseUntilMs: number): { hold: Hold; claimed: boolean } | null {
+  if (endedEntry(ledger, receipt.id) !== null) return null;
   const stated: Amounts = { microUsd: receipt.microUsd, tokens: receipt.tokens };
   const known = ledger.open.get(receipt.id);
   const missing = most(minus(stated, known?.amounts ?? NOTHING), NOTHING);
-  if (known !== undefined && isNothing(missing)) return known;
-  if (!isNothing(missing)) {
-    const doubt = ledger.doubt.get(receipt.generation);
-    if (doubt === undefined || !within(missing, doubt.amounts)) return null;
-    const rest = minus(doubt.amounts, missing);
-    if (isNothing(rest)) ledger.doubt.delete(receipt.generation);
-    else ledger.doubt.set(receipt.generation, { ...doubt, amounts: rest });
-  }
+  if (known !== undefined && isNothing(missing)) return { hold: known, claimed: false };
+  if (!isInDoubt(ledger, receipt.generation, missing)) return null;
+  takeLost(ledger, receipt.generation, missing);
   const hold = known ?? {
     id: receipt.id,
     openedAtMs: receipt.admittedAtMs,
@@ -358,31 +365,52 @@ export function claim(ledger: Ledger, receipt: Receipt, leaseUntilMs: number): H
   ledger.held = plus(ledger.held, missing);
   ledger.open.set(hold.id, hold);
   ledger.dirty = true;
-  return hold;
+  return { hold, claimed: true };
 }
 
 /**
- * Charges a settlement whose hold is beyond `claim`: it had expired, or was recovered with its generation. The charge
- * that was made for it is corrected once, by a row of its own. `null`: nothing on the books explains it; the ledger is
- * frozen.
+ * Charges a settlement whose hold is beyond `claim`: it had expired, or was recovered with its generation. What was
+ * charged for it is corrected once, by a row of its own. `null`: nothing on the books explains it; the ledger is frozen.
  */
-export function settleLate(ledger: Ledger, receipt: Receipt, charge_: Charge, nowMs: number): LedgerEntry | null {
-  const earlier = ledger.resolved.get(lateId(receipt.id)) ?? ledger.resolved.get(receipt.id);
-  if (earlier !== undefined && earlier.state !== 'expired') return earlier;
+export function settleLate(ledger: Ledger, receipt: Receipt, late: Charge, nowMs: number): LedgerEntry | null {
+  const earlier = endedEntry(ledger, receipt.id);
+  if (earlier !== null && earlier.state !== 'expired') return earlier;
+  const charged = earlier === null ? NOTHING : { microUsd: earlier.costMicroUsd, tokens: earlier.costTokens };
   const stated: Amounts = { microUsd: receipt.microUsd, tokens: receipt.tokens };
-  const charged = earlier === undefined ? stated : { microUsd: earlier.costMicroUsd, tokens: earlier.costTokens };
-  const adjusts = earlier === undefined ? recoveredId(receipt.generation) : earlier.id;
-  if (earlier === undefined) {
-    const left = ledger.recovered.get(receipt.generation);
-    if (left === undefined || !within(stated, left)) {
-      ledger.frozen = true;
-      ledger.dirty = true;
-      return null;
-    }
-    ledger.recovered.set(receipt.generation, minus(left, stated));
+  // What the receipt states beyond that was lost in a crash: it is in doubt, or was charged as recovered.
+  const recovered = takeLost(ledger, receipt.generation, most(minus(stated, charged), NOTHING));
+  if (recovered === null && earlier === null) {
+    ledger.frozen = true;
+    ledger.dirty = true;
+    return null;
   }
-  const amounts = minus(least(most(charge_.amounts, NOTHING), charged), charged);
+  const bound = recovered === null ? charged : stated;
+  const amounts = minus(minus(least(most(late.amounts, NOTHING), bound), charged), recovered ?? NOTHING);
+  const adjusts = earlier === null ? recoveredId(receipt.generation) : earlier.id;
   return charge(ledger, { id: lateId(receipt.id), amounts, atMs: nowMs, reason: 'late', adjusts });
+}
+
+function isInDoubt(ledger: Ledger, generation: number, lost: Amounts): boolean {
+  return isNothing(lost) || within(lost, ledger.doubt.get(generation)?.amounts ?? NOTHING);
+}
+
+/**
+ * Takes what a crash made a generation forget out of its doubt, or out of what was recovered of it; answers how much of
+ * it had been charged already. `null`: neither covers it, and nothing was taken.
+ */
+function takeLost(ledger: Ledger, generation: number, lost: Amounts): Amounts | null {
+  if (isNothing(lost)) return NOTHING;
+  const doubt = ledger.doubt.get(generation);
+  if (doubt !== undefined && within(lost, doubt.amounts)) {
+    const rest = minus(doubt.amounts, lost);
+    if (isNothing(rest)) ledger.doubt.delete(generation);
+    else ledger.doubt.set(generation, { ...doubt, amounts: rest });
+    return NOTHING;
+  }
+  const recovered = ledger.recovered.get(generation);
+  if (recovered === undefined || !within(lost, recovered)) return null;
+  ledger.recovered.set(generation, minus(recovered, lost));
+  return lost;
 }
 
 // ----------------------------------------------------------------------------------------------------------- commits

@@ -5,6 +5,7 @@
 // through the synchronous API, which always does.
 import { MAX_LEDGER_ENTRIES_PER_PAGE } from '../limits.ts';
 import type { LedgerEntry, LedgerPage } from '../rpc/session-rpc.ts';
+import { tellsOf } from './ledger.ts';
 import type { KeyRecord, SessionImage } from './session.ts';
 
 const HEAD = 'head';
@@ -60,7 +61,7 @@ export class SessionStore {
     const openedAtMs = timeOf(id);
     const found: LedgerEntry[] = [];
     for (const [, segment] of this.#storage.kv.list<LedgerEntry[]>({ prefix: SEGMENT_PREFIX, reverse: true })) {
-      found.push(...segment.filter((entry) => entry.id === id || entry.adjusts === id));
+      found.push(...segment.filter((entry) => tellsOf(entry, id)));
       if (found.some((entry) => entry.id === id)) return found;
       // What had ended before this request was opened cannot tell of it.
       if (segment.every((entry) => entry.atMs < openedAtMs - CLOCK_TOLERANCE_MS)) return found;
