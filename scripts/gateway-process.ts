@@ -9,7 +9,7 @@ import { buildWorker, ROOT, type WorkerBundle } from './worker-bundle.ts';
 import { environmentName, gatewayConfig } from './workerd-config.ts';
 import { startWorkerd, type Workerd } from './workerd.ts';
 
-const READY_TIMEOUT_MS = 15_000;
+const READY_TIMEOUT_MS = 5_000;
 const READY_POLL_MS = 20;
 
 export interface GatewayOptions {

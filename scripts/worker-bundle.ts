@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto';
 import { mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, extname, join } from 'node:path';
+import { stripVTControlCharacters } from 'node:util';
 
 /** The repository. */
 export const ROOT = join(import.meta.dirname, '..');
@@ -130,7 +131,7 @@ function wrangler(args: readonly string[]): Promise<void> {
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, [cli, ...args], {
       cwd: ROOT,
-      env: { ...process.env, WRANGLER_SEND_METRICS: 'false', NO_COLOR: '1', FORCE_COLOR: '0', CI: '1' },
+      env: { ...process.env, WRANGLER_SEND_METRICS: 'false', CI: '1' },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     const said: Buffer[] = [];
@@ -139,7 +140,7 @@ function wrangler(args: readonly string[]): Promise<void> {
     child.once('error', reject);
     child.once('close', (code) => {
       if (code === 0) resolve();
-      else reject(new BuildError(`the Worker could not be built:\n${Buffer.concat(said).toString()}`));
+      else reject(new BuildError(`the Worker could not be built:\n${stripVTControlCharacters(Buffer.concat(said).toString()).trim()}`));
     });
   });
 }
