@@ -3,23 +3,26 @@ import { isJsonObject, parseStrictJsonText, type JsonObject } from './strict-jso
 
 export interface ReadAnswer {
   readonly value: JsonObject | null;
-  /** True where it could be read in two ways, so that no count in it can be trusted. */
+  /** True where it could be read in two ways (a name given twice), so that no count in it can be trusted. */
   readonly ambiguous: boolean;
 }
 
-/**
- * An answer or an event as an object; null when it is none. Where it carries a usage, names given twice make it ambiguous:
- * parsers differ in which one they keep.
- */
+/** An answer or an event as an object; null when it is none. */
 export function readAnswer(text: string): ReadAnswer {
-  if (text.includes('"usage')) {
-    const strict = parseStrictJsonText(text);
-    if (strict.ok) return { value: strict.json.value, ambiguous: false };
-  }
+  const strict = parseStrictJsonText(text);
+  if (strict.ok) return { value: strict.json.value, ambiguous: false };
   try {
     const value: unknown = JSON.parse(text);
-    return { value: isJsonObject(value) ? value : null, ambiguous: text.includes('"usage') };
+    return { value: isJsonObject(value) ? value : null, ambiguous: true };
   } catch {
     return { value: null, ambiguous: false };
   }
+}
+
+/** An answer that is an array of objects; null when it is none. */
+export function readAnswers(text: string): readonly ReadAnswer[] | null {
+  const { value, ambiguous } = readAnswer(`{"answers":${text}}`);
+  const answers = value?.['answers'];
+  if (!Array.isArray(answers) || !answers.every(isJsonObject)) return null;
+  return answers.map((answer) => ({ value: answer, ambiguous }));
 }

@@ -18,12 +18,46 @@ export function optionalCount(object: JsonObject, name: string, least: number): 
   return refused('bad-request', `"${name}" must be a whole number of at least ${least}.`);
 }
 
-/** A member that must be a non-empty string, or 400. */
-export function requiredText(object: JsonObject, name: string): Result<string> {
-  const value = object[name];
-  return typeof value === 'string' && value !== ''
+/** Several counts at once, by name with the least that each may be; the first refusal where one is none. */
+export function optionalCounts<Name extends string>(
+  object: JsonObject,
+  least: Readonly<Record<Name, number>>,
+): Result<Readonly<Record<Name, number | null>>> {
+  const counts: Partial<Record<Name, number | null>> = {};
+  for (const name in least) {
+    const count = optionalCount(object, name, least[name]);
+    if (!count.ok) return count;
+    counts[name] = count.value;
+  }
+  return accepted(counts as Readonly<Record<Name, number | null>>);
+}
+
+/** Model ids reach URLs, logs and the ledger. The longest in use, of fine-tuned models, have about 80 characters. */
+const MODEL_ID = /^[\x21-\x7e]{1,256}$/;
+
+/** The `model` of a request, or 400. */
+export function requiredModel(object: JsonObject): Result<string> {
+  const value = object['model'];
+  return typeof value === 'string' && MODEL_ID.test(value)
     ? accepted(value)
-    : refused('bad-request', `"${name}" must be a string that is not empty.`);
+    : refused('bad-request', '"model" must be the id of a model.');
+}
+
+/** Why a request for this model is refused: neither the policy nor the price library prices it. */
+export function unpriced(model: string): { readonly ok: false; readonly denial: Denial } {
+  return refused('unpriced-model', `Nobody prices the model "${model}".`, { evidence: { model } });
+}
+
+/** A switch in a request: false when absent or null, 400 when it is no boolean. */
+export function optionalSwitch(object: JsonObject, name: string): Result<boolean> {
+  const value = object[name] ?? false;
+  return typeof value === 'boolean' ? accepted(value) : refused('bad-request', `"${name}" must be true or false.`);
+}
+
+/** 403 where a body has a member that changes what a request costs in ways that nothing here can bound. */
+export function unboundedMember(object: JsonObject, names: readonly string[]): { readonly ok: false; readonly denial: Denial } | null {
+  const name = names.find((candidate) => object[candidate] !== undefined && object[candidate] !== null);
+  return name === undefined ? null : refused('policy-denied', `Nothing bounds what "${name}" adds to the cost of a request.`);
 }
 
 /** The objects of an array member; empty when it is absent or no array. Other elements are left out. */
@@ -39,12 +73,6 @@ export function objectOf(value: unknown): JsonObject | null {
 /** A string member, or null. */
 export function textOf(value: unknown): string | null {
   return typeof value === 'string' ? value : null;
-}
-
-/** Thrown nowhere, returned everywhere: the first refusal among several readings, or null. */
-export function firstDenial(...results: readonly Result<unknown>[]): Denial | null {
-  for (const result of results) if (!result.ok) return result.denial;
-  return null;
 }
 
 /**

@@ -25,9 +25,20 @@ export function anthropicError(denial: Denial): string {
   return `${END_OF_EVENT}event: error\ndata: ${JSON.stringify(event)}\n\n`;
 }
 
+/** What Google calls the reasons for a cut; the rest is about an exhausted limit. */
+const GOOGLE_STATUS: ReadonlyMap<string, { readonly code: number; readonly status: string }> = new Map([
+  ['session-revoked', { code: 401, status: 'UNAUTHENTICATED' }],
+  ['credential-expired', { code: 401, status: 'UNAUTHENTICATED' }],
+  ['kill-switch-active', { code: 403, status: 'PERMISSION_DENIED' }],
+  ['upstream-unavailable', { code: 503, status: 'UNAVAILABLE' }],
+  ['enforcement-unavailable', { code: 503, status: 'UNAVAILABLE' }],
+  ['upstream-timeout', { code: 504, status: 'DEADLINE_EXCEEDED' }],
+]);
+
 /** Gemini: a chunk that is nothing but an error with a status; its SDK looks for a code from 400 to 599. */
 export function geminiError(denial: Denial): string {
-  const error = { code: 429, status: 'RESOURCE_EXHAUSTED', message: `${denial.code}: ${denial.detail}` };
+  const { code, status } = GOOGLE_STATUS.get(denial.code) ?? { code: 429, status: 'RESOURCE_EXHAUSTED' };
+  const error = { code, status, message: `${denial.code}: ${denial.detail}` };
   return `${END_OF_EVENT}data: ${JSON.stringify({ error })}\n\n`;
 }
 

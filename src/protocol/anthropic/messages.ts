@@ -1,11 +1,13 @@
 // Messages: POST /v1/messages. Unknown members of the body are passed on, because those that change what a request costs
 // are known and listed here; unknown types of tools are refused, unknown blocks count as the whole context window.
-import { accepted, refused, type Result } from '../../denial.ts';
+import { accepted, type Result } from '../../denial.ts';
+import type { HostedToolBound } from '../../policy/policy.ts';
 import { ADVICE_OUTPUT_TOKENS, ANTHROPIC_HOSTED_TOOLS } from '../bounds.ts';
 import { generation } from '../call.ts';
-import { firstDenial, objectOf, objectsOf, optionalCount, readBody, requiredText, textOf } from '../fields.ts';
+import { objectOf, objectsOf, optionalCount, optionalCounts, optionalSwitch, textOf, unboundedMember, unpriced } from '../fields.ts';
 import { hostedUse, InputBound } from '../input-bound.ts';
 import { appendElement, setMember, wrapValue, type Edit } from '../json-edit.ts';
+import { readModelled } from '../modelled.ts';
 import { imageTokensOf, thinksByDefault } from '../models.ts';
 import { priceOfModel, type PricedModel } from '../prices.ts';
 import type { Call, ReadContext, RouteRequest } from '../protocol.ts';
@@ -22,48 +24,25 @@ const ROUNDS_MAX = 10;
 
 /** Reads and prices a request for a message. */
 export function readMessages(request: RouteRequest, context: ReadContext): Result<Call> {
-  const body = readBody(request.body);
-  if (!body.ok) return body;
-  const json = body.value;
-  const { value } = json;
-  const { bounds } = context.policy;
-  const model = requiredText(value, 'model');
-  if (!model.ok) return model;
-  const listed = priceOfModel(context.policy, 'anthropic', model.value, context.nowMs);
-  if (listed === null) return unpriced(model.value);
+  const modelled = readModelled(request, context, 'anthropic');
+  if (!modelled.ok) return modelled;
+  const { json, model } = modelled.value;
   const longContext = wantsLongContext(request.headers);
-  const priced = longContext ? withLongContext(listed) : listed;
-
-  const maxTokens = optionalCount(value, 'max_tokens', 0);
-  const terms = priceTerms(value, model.value, priced.declared);
-  const thinking = objectOf(value['thinking']);
-  const budget = optionalCount(thinking ?? {}, 'budget_tokens', 0);
-  if (!maxTokens.ok || !terms.ok || !budget.ok) {
-    return { ok: false, denial: firstDenial(maxTokens, terms, budget) ?? { code: 'bad-request', detail: '' } };
-  }
-  const stream = value['stream'] ?? false;
-  if (typeof stream !== 'boolean') return refused('bad-request', '"stream" must be true or false.');
-  if (objectsOf(value['fallbacks']).length > 0) {
-    return refused('policy-denied', 'Fallback models answer at prices that the request does not show.');
-  }
-
+  const priced = longContext ? withLongContext(modelled.value.priced) : modelled.value.priced;
+  const settings = readSettings(json.value, model);
+  if (!settings.ok) return settings;
+  const { clientTokens, floorTokens, stream, thinks } = settings.value;
+  const terms = priceTerms(json.value, model, priced.declared);
+  if (!terms.ok) return terms;
+  const { worstPermille, usualPermille } = terms.value;
+  const { bounds } = context.policy;
   const input = new InputBound({
     bounds,
-    imageTokens: imageTokensOf(model.value, bounds.imageTokens),
+    imageTokens: imageTokensOf(model, bounds.imageTokens),
     bodyBytes: request.body?.length ?? 0,
   });
-  input.text(WARNING_TOKENS);
-  const messages = countMessages(value['messages'], input);
-  if (!messages.ok) return messages;
-  const advisors = countTools(value, input, bounds);
-  if (!advisors.ok) return advisors;
-  const compaction = countKeptState(value, input, context);
-  if (!compaction.ok) return compaction;
-  const advice = adviceCost(advisors.value, context, priced.contextTokens);
-  if (!advice.ok) return advice;
-
-  const { worstPermille, usualPermille } = terms.value;
-  const thinks = thinking === null ? thinksByDefault(model.value) : thinking['type'] !== 'disabled';
+  const extra = countAll(json.value, { input, context, priced, permille: worstPermille });
+  if (!extra.ok) return extra;
   return accepted(
     generation({
       request,
@@ -71,7 +50,7 @@ export function readMessages(request: RouteRequest, context: ReadContext): Resul
       json,
       provider: 'anthropic',
       action: 'messages',
-      model: model.value,
+      model,
       priced,
       stream,
       input,
@@ -81,26 +60,73 @@ export function readMessages(request: RouteRequest, context: ReadContext): Resul
       windowed: true,
       worstPermille,
       usualPermille,
-      extraMicroUsd: advice.value + (compaction.value ? summaryCost(priced, worstPermille) : 0),
+      extraMicroUsd: extra.value,
       output: {
         field: 'max_tokens',
-        clientTokens: maxTokens.value,
-        floorTokens: (budget.value ?? 0) + 1,
+        clientTokens,
+        floorTokens,
         choices: 1,
         edit: (tokens) => setMember(json, 'max_tokens', String(tokens)),
       },
       hiddenOutput: thinks || input.hasHostedTools,
       always: [],
       warning: () => warning(json),
-      ...(longContext ? { adjusted: longContextCard(model.value) } : {}),
+      ...(longContext ? { adjusted: longContextCard(model) } : {}),
       meter: (tariff) =>
         new MessagesMeter(tariff, {
           terms: terms.value,
-          feeOf: (tool) => bounds.hostedTools.get(tool) ?? ANTHROPIC_HOSTED_TOOLS.get(tool),
-          priceOf: (name) => priceOfModel(context.policy, 'anthropic', name ?? model.value, context.nowMs) ?? priced,
+          feeOf: (tool): HostedToolBound | undefined => bounds.hostedTools.get(tool) ?? ANTHROPIC_HOSTED_TOOLS.get(tool),
+          priceOf: (name) => priceOfModel(context.policy, 'anthropic', name ?? model, context.nowMs) ?? priced,
         }),
     }),
   );
+}
+
+interface MessageSettings {
+  readonly clientTokens: number | null;
+  readonly floorTokens: number;
+  readonly stream: boolean;
+  readonly thinks: boolean;
+}
+
+function readSettings(value: JsonObject, model: string): Result<MessageSettings> {
+  const unbounded = unboundedMember(value, ['fallbacks']);
+  if (unbounded !== null) return unbounded;
+  const maxTokens = optionalCounts(value, { max_tokens: 0 });
+  if (!maxTokens.ok) return maxTokens;
+  const stream = optionalSwitch(value, 'stream');
+  if (!stream.ok) return stream;
+  const thinking = objectOf(value['thinking']);
+  const budget = optionalCount(thinking ?? {}, 'budget_tokens', 0);
+  if (!budget.ok) return budget;
+  return accepted({
+    clientTokens: maxTokens.value.max_tokens,
+    // The API wants more than what is thought.
+    floorTokens: (budget.value ?? 0) + 1,
+    stream: stream.value,
+    thinks: thinking === null ? thinksByDefault(model) : thinking['type'] !== 'disabled',
+  });
+}
+
+interface Counting {
+  readonly input: InputBound;
+  readonly context: ReadContext;
+  readonly priced: PricedModel;
+  readonly permille: number;
+}
+
+/** Counts everything into `input`; returns what other passes cost besides it, in micro-USD. */
+function countAll(value: JsonObject, { input, context, priced, permille }: Counting): Result<number> {
+  input.text(WARNING_TOKENS);
+  const messages = countMessages(value['messages'], input);
+  if (!messages.ok) return messages;
+  const advisors = countTools(value, input, context.policy.bounds);
+  if (!advisors.ok) return advisors;
+  const advice = adviceCost(advisors.value, context, priced.contextTokens);
+  if (!advice.ok) return advice;
+  const compaction = countKeptState(value, input, context);
+  if (!compaction.ok) return compaction;
+  return accepted(advice.value + (compaction.value ? summaryCost(priced, permille) : 0));
 }
 
 /** Containers and compactions; true where a summary is written besides the answer. */
@@ -137,10 +163,6 @@ function adviceCost(advisors: readonly AdvisorUse[], context: ReadContext, conte
     sum += advisor.usesMax * (read + written);
   }
   return accepted(sum);
-}
-
-function unpriced(model: string): ReturnType<typeof refused> {
-  return refused('unpriced-model', `Nobody prices the model "${model}".`, { evidence: { model } });
 }
 
 function warning(json: StrictJson): readonly Edit[] {

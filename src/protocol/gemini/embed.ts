@@ -1,9 +1,9 @@
 // embedContent and batchEmbedContents. Input only; each content is read by itself.
-import { accepted, refused, type Result } from '../../denial.ts';
+import { accepted, type Result } from '../../denial.ts';
 import { generation } from '../call.ts';
 import { objectsOf, readBody } from '../fields.ts';
 import { InputBound } from '../input-bound.ts';
-import { priceOfModel } from '../prices.ts';
+import { priceModelled } from '../modelled.ts';
 import type { Call, ReadContext, RouteRequest } from '../protocol.ts';
 import { LIST_PRICE_PERMILLE } from '../rate-card.ts';
 import { GeminiMeter } from './gemini-meter.ts';
@@ -21,8 +21,9 @@ export function readEmbed(
   if (!body.ok) return body;
   const json = body.value;
   const { bounds } = context.policy;
-  const priced = priceOfModel(context.policy, 'google', target.model, context.nowMs);
-  if (priced === null) return refused('unpriced-model', `Nobody prices the model "${target.model}".`, { evidence: { model: target.model } });
+  const modelled = priceModelled(json, target.model, context, 'google');
+  if (!modelled.ok) return modelled;
+  const { priced } = modelled.value;
   const input = new InputBound({ bounds, imageTokens: bounds.imageTokens, bodyBytes: request.body?.length ?? 0 });
   const requests = target.batch ? objectsOf(json.value['requests']) : [json.value];
   for (const one of requests) {

@@ -1,11 +1,11 @@
 // Meters an answer of Gemini's: one JSON object, an array of them, or a stream of them; each states running totals.
 import type { HostedToolBound } from '../../policy/policy.ts';
-import { readAnswer } from '../answer.ts';
+import { readAnswer, readAnswers } from '../answer.ts';
 import { OUTPUT_AUDIO_CHARS_PER_TOKEN, OUTPUT_IMAGE_TOKENS } from '../bounds.ts';
 import { objectOf, objectsOf, statedCount, textOf } from '../fields.ts';
 import type { Meter, Reading, StreamEvent } from '../protocol.ts';
 import { LIST_PRICE_PERMILLE, NO_TOKENS } from '../rate-card.ts';
-import { isJsonObject, type JsonObject } from '../strict-json.ts';
+import type { JsonObject } from '../strict-json.ts';
 import { Tally, type Tariff } from '../tally.ts';
 import { servedPermille } from './tier.ts';
 import { geminiCounts } from './usage.ts';
@@ -52,13 +52,13 @@ export class GeminiMeter implements Meter {
       return;
     }
     // Without alt=sse a stream is an array of what would be its events.
-    const chunks = whole ? arrayOf(text) : null;
+    const chunks = whole ? readAnswers(text) : null;
     if (chunks === null) {
       this.#tally.text(text);
       this.#tally.flag(whole ? 'answer-unreadable' : 'event-unreadable');
       return;
     }
-    for (const chunk of chunks) this.#chunk(chunk, { ambiguous: false, whole });
+    for (const chunk of chunks) if (chunk.value !== null) this.#chunk(chunk.value, { ambiguous: chunk.ambiguous, whole });
   }
 
   #chunk(chunk: JsonObject, { ambiguous, whole }: { readonly ambiguous: boolean; readonly whole: boolean }): void {
@@ -137,14 +137,5 @@ export class GeminiMeter implements Meter {
 
   #fee(tool: string): number {
     return this.#options.feeOf(tool)?.microUsdPerUse ?? 0;
-  }
-}
-
-function arrayOf(text: string): readonly JsonObject[] | null {
-  try {
-    const value: unknown = JSON.parse(text);
-    return Array.isArray(value) && value.every(isJsonObject) ? value : null;
-  } catch {
-    return null;
   }
 }

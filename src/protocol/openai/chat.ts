@@ -2,23 +2,23 @@
 // what a request costs are known and listed here; unknown types of tools are refused, unknown parts of messages count as
 // the whole context window.
 import { accepted, refused, type Result } from '../../denial.ts';
-import { microUsd } from '../../money.ts';
+import { microUsd, type MicroUsd } from '../../money.ts';
 import { OPENAI_HOSTED_TOOLS } from '../bounds.ts';
 import { generation } from '../call.ts';
-import { firstDenial, objectOf, optionalCount, readBody, requiredText } from '../fields.ts';
+import { objectOf, optionalCounts, optionalSwitch, unboundedMember } from '../fields.ts';
 import { hostedUse, InputBound } from '../input-bound.ts';
 import { appendElement, setInnerMember, setMember, type Edit } from '../json-edit.ts';
+import { readModelled } from '../modelled.ts';
 import { alwaysSearches, imageTokensOf, reasonsInSecret } from '../models.ts';
-import { priceOfModel } from '../prices.ts';
 import type { Call, ReadContext, RouteRequest } from '../protocol.ts';
 import { costAt, worstRate } from '../rate-card.ts';
-import type { StrictJson } from '../strict-json.ts';
+import type { JsonObject, StrictJson } from '../strict-json.ts';
 import { utf8Length } from '../tally.ts';
 import { WARNING_TEXT, WARNING_TOKENS } from '../warning.ts';
 import { ChatMeter } from './chat-meter.ts';
 import { countMessages } from './chat-input.ts';
 import { tierTerms } from './tier.ts';
-import { countTools } from './tools.ts';
+import { countTools, UNBOUNDED_MEMBERS } from './tools.ts';
 
 /** Choices that one request may ask for; the API's own limit. */
 const MAX_CHOICES = 128;
@@ -27,58 +27,30 @@ const WITHOUT_SYSTEM_MESSAGES = /^o1-(mini|preview)/;
 
 /** Reads and prices a chat completion. */
 export function readChat(request: RouteRequest, context: ReadContext): Result<Call> {
-  const body = readBody(request.body);
-  if (!body.ok) return body;
-  const json = body.value;
-  const { value } = json;
+  const modelled = readModelled(request, context, 'openai');
+  if (!modelled.ok) return modelled;
+  const { json, model, priced } = modelled.value;
+  const settings = readSettings(json.value);
+  if (!settings.ok) return settings;
+  const { choices, field, clientTokens, stream, usageAsked } = settings.value;
+  const tier = tierTerms(json.value['service_tier'], model, priced.declared);
+  if (!tier.ok) return tier;
+  const { worstPermille, usualPermille } = tier.value;
   const { bounds } = context.policy;
-  const model = requiredText(value, 'model');
-  if (!model.ok) return model;
-  const priced = priceOfModel(context.policy, 'openai', model.value, context.nowMs);
-  if (priced === null) return refused('unpriced-model', `Nobody prices the model "${model.value}".`, { evidence: { model: model.value } });
-
-  const n = optionalCount(value, 'n', 1);
-  const bestOf = optionalCount(value, 'best_of', 1);
-  const maxTokens = optionalCount(value, 'max_tokens', 1);
-  const maxCompletionTokens = optionalCount(value, 'max_completion_tokens', 1);
-  const tier = tierTerms(value['service_tier'], model.value, priced.declared);
-  if (!n.ok || !bestOf.ok || !maxTokens.ok || !maxCompletionTokens.ok || !tier.ok) {
-    return { ok: false, denial: firstDenial(n, bestOf, maxTokens, maxCompletionTokens, tier) ?? { code: 'bad-request', detail: '' } };
-  }
-  if (maxTokens.value !== null && maxCompletionTokens.value !== null) {
-    return refused('bad-request', 'Both "max_tokens" and "max_completion_tokens" are given; one of them must go.');
-  }
-  const choices = Math.max(n.value ?? 1, bestOf.value ?? 1);
-  if (choices > MAX_CHOICES) return refused('bad-request', `"n" must be at most ${MAX_CHOICES}.`);
-  const stream = value['stream'] ?? false;
-  if (typeof stream !== 'boolean') return refused('bad-request', '"stream" must be true or false.');
-
   const input = new InputBound({
     bounds,
-    imageTokens: imageTokensOf(model.value, bounds.imageTokens),
+    imageTokens: imageTokensOf(model, bounds.imageTokens),
     bodyBytes: request.body?.length ?? 0,
   });
-  input.text(WARNING_TOKENS);
-  const messages = countMessages(value['messages'], input);
-  if (!messages.ok) return messages;
-  const tools = countTools(value['tools'], input, bounds);
-  if (!tools.ok) return tools;
-  if (Array.isArray(value['functions'])) input.tools(value['functions'].length);
+  const searchFeeMicroUsd = countAll(json.value, { model, input, context });
+  if (!searchFeeMicroUsd.ok) return searchFeeMicroUsd;
 
-  const searches = alwaysSearches(model.value) || objectOf(value['web_search_options']) !== null;
-  let searchFeeMicroUsd = 0;
-  if (searches) {
-    const use = hostedUse({ name: 'web_search_options', defaults: OPENAI_HOSTED_TOOLS, bounds, usesAsked: null });
-    if (!use.ok) return use;
-    input.hosted(use.value);
-    searchFeeMicroUsd = use.value.bound.microUsdPerUse;
-  }
-
-  // Predicted text that is not used is billed as output.
-  const predictedBytes = utf8Length(JSON.stringify(objectOf(value['prediction'])?.['content'] ?? ''));
-  const outputRate = worstRate(priced.card, ['output', 'reasoning'], predictedBytes);
-  const field = maxTokens.value === null ? 'max_completion_tokens' : 'max_tokens';
-  const usageAsked = objectOf(value['stream_options'])?.['include_usage'] === true;
+  // Predicted text that is not used is billed as output, for each choice.
+  const predicted = objectOf(json.value['prediction'])?.['content'];
+  const predictedTokens = predicted === undefined ? 0 : utf8Length(JSON.stringify(predicted)) * choices;
+  input.text(predictedTokens);
+  const predictionRate = worstRate(priced.card, ['output', 'reasoning'], priced.contextTokens);
+  const reasons = reasonsInSecret('openai', model);
   return accepted(
     generation({
       request,
@@ -86,7 +58,7 @@ export function readChat(request: RouteRequest, context: ReadContext): Result<Ca
       json,
       provider: 'openai',
       action: 'chat.completions',
-      model: model.value,
+      model,
       priced,
       stream,
       input,
@@ -94,27 +66,80 @@ export function readChat(request: RouteRequest, context: ReadContext): Result<Ca
       readingsMax: Number.POSITIVE_INFINITY,
       cacheWrites: ['cacheWrite'],
       windowed: true,
-      worstPermille: tier.value.worstPermille,
-      usualPermille: tier.value.usualPermille,
-      extraMicroUsd: value['prediction'] === undefined ? 0 : costAt(predictedBytes * choices, outputRate, tier.value.worstPermille),
+      worstPermille,
+      usualPermille,
+      extraMicroUsd: costAt(predictedTokens, predictionRate, worstPermille),
       output: {
         field,
-        clientTokens: maxTokens.value ?? maxCompletionTokens.value,
+        clientTokens,
         floorTokens: 1,
         choices,
         edit: (tokens) => setMember(json, field, String(tokens)),
       },
-      hiddenOutput: reasonsInSecret('openai', model.value) || searches || value['prediction'] !== undefined,
+      hiddenOutput: reasons || input.hasHostedTools || predictedTokens > 0,
       always: stream && !usageAsked ? [setInnerMember(json, 'stream_options', 'include_usage', 'true')] : [],
-      warning: () => warning(json, model.value),
+      warning: () => warning(json, model),
       meter: (tariff) =>
         new ChatMeter(tariff, {
           usageHidden: stream && !usageAsked,
           tier: tier.value,
-          searchFeeMicroUsd: microUsd(searchFeeMicroUsd),
+          searchFeeMicroUsd: searchFeeMicroUsd.value,
         }),
     }),
   );
+}
+
+interface ChatSettings {
+  readonly choices: number;
+  readonly field: 'max_tokens' | 'max_completion_tokens';
+  readonly clientTokens: number | null;
+  readonly stream: boolean;
+  /** Whether the client wants the usage chunk of a stream for itself. */
+  readonly usageAsked: boolean;
+}
+
+function readSettings(value: JsonObject): Result<ChatSettings> {
+  const unbounded = unboundedMember(value, UNBOUNDED_MEMBERS);
+  if (unbounded !== null) return unbounded;
+  const counts = optionalCounts(value, { n: 1, best_of: 1, max_tokens: 1, max_completion_tokens: 1 });
+  if (!counts.ok) return counts;
+  const stream = optionalSwitch(value, 'stream');
+  if (!stream.ok) return stream;
+  const { n, best_of, max_tokens, max_completion_tokens } = counts.value;
+  if (max_tokens !== null && max_completion_tokens !== null) {
+    return refused('bad-request', 'Both "max_tokens" and "max_completion_tokens" are given; one of them must go.');
+  }
+  const choices = Math.max(n ?? 1, best_of ?? 1);
+  if (choices > MAX_CHOICES) return refused('bad-request', `"n" must be at most ${MAX_CHOICES}.`);
+  const options = value['stream_options'] ?? {};
+  const usage = objectOf(options) === null ? refused('bad-request', '"stream_options" must be an object.') : optionalSwitch({ ...options }, 'include_usage');
+  if (!usage.ok) return usage;
+  return accepted({
+    choices,
+    field: max_tokens === null ? 'max_completion_tokens' : 'max_tokens',
+    clientTokens: max_tokens ?? max_completion_tokens,
+    stream: stream.value,
+    usageAsked: usage.value,
+  });
+}
+
+/** Counts everything into `input`; returns the fee of a search, which such a request costs whatever its answer shows. */
+function countAll(
+  value: JsonObject,
+  { model, input, context }: { readonly model: string; readonly input: InputBound; readonly context: ReadContext },
+): Result<MicroUsd> {
+  const { bounds } = context.policy;
+  input.text(WARNING_TOKENS);
+  const messages = countMessages(value['messages'], input);
+  if (!messages.ok) return messages;
+  const tools = countTools(value['tools'], input, bounds);
+  if (!tools.ok) return tools;
+  if (Array.isArray(value['functions'])) input.tools(value['functions'].length);
+  if (!alwaysSearches(model) && objectOf(value['web_search_options']) === null) return accepted(microUsd(0));
+  const use = hostedUse({ name: 'web_search_options', defaults: OPENAI_HOSTED_TOOLS, bounds, usesAsked: null });
+  if (!use.ok) return use;
+  input.hosted(use.value);
+  return accepted(use.value.bound.microUsdPerUse);
 }
 
 function warning(json: StrictJson, model: string): readonly Edit[] {

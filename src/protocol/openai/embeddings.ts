@@ -1,10 +1,10 @@
 // Embeddings: POST /v1/embeddings. Input only; each text is read by itself, so no context window bounds their sum.
-import { accepted, refused, type Result } from '../../denial.ts';
+import { accepted, type Result } from '../../denial.ts';
 import { readAnswer } from '../answer.ts';
 import { generation } from '../call.ts';
-import { objectOf, readBody, requiredText } from '../fields.ts';
+import { objectOf } from '../fields.ts';
 import { InputBound } from '../input-bound.ts';
-import { priceOfModel } from '../prices.ts';
+import { readModelled } from '../modelled.ts';
 import type { Call, Meter, ReadContext, Reading, RouteRequest } from '../protocol.ts';
 import { LIST_PRICE_PERMILLE } from '../rate-card.ts';
 import { Tally, type Tariff } from '../tally.ts';
@@ -12,24 +12,21 @@ import { embeddingCounts } from './usage.ts';
 
 /** Reads and prices a request for embeddings. */
 export function readEmbeddings(request: RouteRequest, context: ReadContext): Result<Call> {
-  const body = readBody(request.body);
-  if (!body.ok) return body;
-  const { value } = body.value;
-  const model = requiredText(value, 'model');
-  if (!model.ok) return model;
-  const priced = priceOfModel(context.policy, 'openai', model.value, context.nowMs);
-  if (priced === null) return refused('unpriced-model', `Nobody prices the model "${model.value}".`, { evidence: { model: model.value } });
+  const modelled = readModelled(request, context, 'openai');
+  if (!modelled.ok) return modelled;
+  const { json, model, priced } = modelled.value;
   const { bounds } = context.policy;
   const input = new InputBound({ bounds, imageTokens: bounds.imageTokens, bodyBytes: request.body?.length ?? 0 });
-  if (Array.isArray(value['input'])) input.messages(value['input'].length);
+  const texts = json.value['input'];
+  if (Array.isArray(texts)) input.messages(texts.length);
   return accepted(
     generation({
       request,
       context,
-      json: body.value,
+      json,
       provider: 'openai',
       action: 'embeddings',
-      model: model.value,
+      model,
       priced,
       stream: false,
       input,

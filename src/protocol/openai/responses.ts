@@ -1,22 +1,22 @@
 // The Responses API: POST /v1/responses, its compaction, and its free token count. Unknown members of the body are passed
 // on, because those that change what a request costs are known and listed here; unknown types of tools are refused,
 // unknown items count as the whole context window.
-import { accepted, refused, type Result } from '../../denial.ts';
+import { accepted, refused, type Denial, type Result } from '../../denial.ts';
+import type { HostedToolBound, UsageBounds } from '../../policy/policy.ts';
 import { OPENAI_HOSTED_TOOLS } from '../bounds.ts';
 import { generation, type OutputTerms } from '../call.ts';
-import { firstDenial, objectsOf, optionalCount, readBody, requiredText, textOf } from '../fields.ts';
+import { objectsOf, optionalCounts, optionalSwitch, textOf, unboundedMember } from '../fields.ts';
 import { hostedUse, InputBound } from '../input-bound.ts';
 import { appendElement, setMember, wrapValue, type Edit } from '../json-edit.ts';
+import { readModelled } from '../modelled.ts';
 import { imageTokensOf, reasonsInSecret } from '../models.ts';
-import { priceOfModel } from '../prices.ts';
 import type { Call, ReadContext, RouteRequest } from '../protocol.ts';
-import type { HostedToolBound, UsageBounds } from '../../policy/policy.ts';
 import type { JsonObject, StrictJson } from '../strict-json.ts';
 import { WARNING_TEXT, WARNING_TOKENS } from '../warning.ts';
 import { countInput } from './responses-input.ts';
 import { ResponsesMeter } from './responses-meter.ts';
 import { tierTerms } from './tier.ts';
-import { countTools } from './tools.ts';
+import { countTools, UNBOUNDED_MEMBERS } from './tools.ts';
 
 /** The API refuses a lower ceiling. */
 const LEAST_OUTPUT_TOKENS = 16;
@@ -32,40 +32,31 @@ export function readCompaction(request: RouteRequest, context: ReadContext): Res
 }
 
 function read(request: RouteRequest, context: ReadContext, action: 'responses' | 'responses.compact'): Result<Call> {
-  const body = readBody(request.body);
-  if (!body.ok) return body;
-  const json = body.value;
+  const modelled = readModelled(request, context, 'openai');
+  if (!modelled.ok) return modelled;
+  const { json, model, priced } = modelled.value;
   const { value } = json;
   const { bounds } = context.policy;
   const unbounded = refuseUnbounded(value);
   if (unbounded !== null) return unbounded;
-  const model = requiredText(value, 'model');
-  if (!model.ok) return model;
-  const priced = priceOfModel(context.policy, 'openai', model.value, context.nowMs);
-  if (priced === null) return refused('unpriced-model', `Nobody prices the model "${model.value}".`, { evidence: { model: model.value } });
-
-  const ceiling = optionalCount(value, 'max_output_tokens', 1);
-  const callsMax = optionalCount(value, 'max_tool_calls', 0);
-  const tier = tierTerms(value['service_tier'], model.value, priced.declared);
-  if (!ceiling.ok || !callsMax.ok || !tier.ok) {
-    return { ok: false, denial: firstDenial(ceiling, callsMax, tier) ?? { code: 'bad-request', detail: '' } };
-  }
-  const stream = value['stream'] ?? false;
-  if (typeof stream !== 'boolean') return refused('bad-request', '"stream" must be true or false.');
+  const counts = optionalCounts(value, { max_output_tokens: 1, max_tool_calls: 0 });
+  if (!counts.ok) return counts;
+  const stream = optionalSwitch(value, 'stream');
+  if (!stream.ok) return stream;
+  const tier = tierTerms(value['service_tier'], model, priced.declared);
+  if (!tier.ok) return tier;
 
   const input = new InputBound({
     bounds,
-    imageTokens: imageTokensOf(model.value, bounds.imageTokens),
+    imageTokens: imageTokensOf(model, bounds.imageTokens),
     bodyBytes: request.body?.length ?? 0,
   });
-  input.text(WARNING_TOKENS);
   const counted = countAll(value, input, bounds);
   if (!counted.ok) return counted;
-
   const compacts = action === 'responses.compact';
   const output: OutputTerms = {
     field: 'max_output_tokens',
-    clientTokens: compacts ? null : ceiling.value,
+    clientTokens: compacts ? null : counts.value.max_output_tokens,
     floorTokens: LEAST_OUTPUT_TOKENS,
     choices: 1,
     edit: compacts ? null : (tokens) => setMember(json, 'max_output_tokens', String(tokens)),
@@ -77,11 +68,11 @@ function read(request: RouteRequest, context: ReadContext, action: 'responses' |
       json,
       provider: 'openai',
       action,
-      model: model.value,
+      model,
       priced,
-      stream,
+      stream: stream.value,
       input,
-      hostedUsesMax: callsMax.value,
+      hostedUsesMax: counts.value.max_tool_calls,
       readingsMax: Number.POSITIVE_INFINITY,
       cacheWrites: ['cacheWrite'],
       windowed: true,
@@ -90,7 +81,7 @@ function read(request: RouteRequest, context: ReadContext, action: 'responses' |
       extraMicroUsd: 0,
       output,
       // A compaction's output is encrypted.
-      hiddenOutput: compacts || reasonsInSecret('openai', model.value) || input.hasHostedTools,
+      hiddenOutput: compacts || reasonsInSecret('openai', model) || input.hasHostedTools,
       always: [],
       warning: () => (compacts ? [] : warning(json)),
       meter: (tariff) => new ResponsesMeter(tariff, { tier: tier.value, feeOf: feeOf(bounds) }),
@@ -98,18 +89,17 @@ function read(request: RouteRequest, context: ReadContext, action: 'responses' |
   );
 }
 
-/** What no bound can be put on, before anything is priced. */
-function refuseUnbounded(value: JsonObject): ReturnType<typeof refused> | null {
-  const background = value['background'] ?? false;
-  if (typeof background !== 'boolean') return refused('bad-request', '"background" must be true or false.');
-  if (background) return refused('policy-denied', 'Responses in the background outlive their request, so nothing meters them.');
-  if (value['prompt'] !== undefined && value['prompt'] !== null) {
-    return refused('policy-denied', 'A stored prompt can bring tools and settings that the request does not show.');
-  }
-  return null;
+/** What no bound can be put on. */
+function refuseUnbounded(value: JsonObject): { readonly ok: false; readonly denial: Denial } | null {
+  const background = optionalSwitch(value, 'background');
+  if (!background.ok) return background;
+  if (background.value) return refused('policy-denied', 'Responses in the background outlive their request, so nothing meters them.');
+  // A stored prompt can bring tools and settings that the request does not show.
+  return unboundedMember(value, ['prompt', ...UNBOUNDED_MEMBERS]);
 }
 
 function countAll(value: JsonObject, input: InputBound, bounds: UsageBounds): Result<null> {
+  input.text(WARNING_TOKENS);
   const items = countInput(value['input'], input, bounds);
   if (!items.ok) return items;
   const tools = countTools(value['tools'], input, bounds);

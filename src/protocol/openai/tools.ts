@@ -28,6 +28,12 @@ const CONTAINER_GIGABYTES: ReadonlyMap<unknown, number> = new Map<unknown, numbe
   ['64g', 64],
 ]);
 
+/**
+ * Members that compatible providers take: other models to fall back on, searches and plugins that are billed. OpenAI's own
+ * API has none of them.
+ */
+export const UNBOUNDED_MEMBERS: readonly string[] = ['models', 'fallbacks', 'plugins', 'search_parameters', 'enable_search'];
+
 /** Dates and preview versions aside: "web_search_preview_2025_03_11" is "web_search_preview". */
 export function toolName(type: string): string {
   return type.replace(/_20\d\d_\d\d_\d\d$/, '');
