@@ -1,4 +1,32 @@
-import { DurableObject } from 'cloudflare:workers';
-export class SessionObject extends DurableObject {}
-export class ControlObject extends DurableObject {}
-export default { fetch: () => new Response('ok') };
+// What wrangler deploys: the fetch handler and the Durable Object classes.
+import policyText from '../policy.yaml';
+import { type App, type Bindings, createApp } from './app.ts';
+import { describeConfigErrors, parseConfig } from './config.ts';
+
+export { ControlObject } from './control/control-object.ts';
+export { SessionObject } from './session/session-object.ts';
+
+type Env = Bindings & Readonly<Record<string, unknown>>;
+
+/** Made by the first request of an isolate that finds none; bindings do not change within its life. */
+let app: App | null = null;
+
+export default {
+  async fetch(request: Request, env: Env, context: ExecutionContext): Promise<Response> {
+    if (app === null) {
+      const reading = await parseConfig(env, policyText);
+      if (!reading.ok) return notConfigured(describeConfigErrors(reading.errors));
+      app ??= createApp(reading.config, env, Date.now);
+    }
+    return app.fetch(request, context);
+  },
+};
+
+/** Fails closed: without its secrets and a valid policy the Worker serves nothing, and says what is missing. */
+function notConfigured(what: string): Response {
+  console.error(JSON.stringify({ event: 'not-configured', what }));
+  return Response.json(
+    { type: '/problems/enforcement-unavailable', title: 'Fusebox is not configured', status: 503, code: 'enforcement-unavailable', detail: what },
+    { status: 503, headers: { 'content-type': 'application/problem+json', 'cache-control': 'no-store' } },
+  );
+}

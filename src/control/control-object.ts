@@ -13,6 +13,7 @@ import { ControlStore } from './control-store.ts';
 interface Env {
   readonly SESSION_SIGNING_KEYS?: string;
   readonly DEPLOYMENT_ID?: string;
+  readonly ISSUER?: string;
   readonly SNAPSHOT: { put(key: string, value: string): Promise<void> };
 }
 
@@ -73,7 +74,7 @@ export class ControlObject extends DurableObject<Env> implements ControlRpc {
     const keys = await readSigningKeys(this.env.SESSION_SIGNING_KEYS ?? '');
     if (!keys.ok) throw new Error(`SESSION_SIGNING_KEYS: ${keys.reason}`);
     const revoked = packDigests(this.#store.revoked().map(({ issuer, sid }) => digestOf(sessionName(issuer, sid))));
-    const deployment = this.env.DEPLOYMENT_ID ?? 'fusebox';
+    const deployment = this.env.DEPLOYMENT_ID ?? this.env.ISSUER ?? 'fusebox';
     const head = await signHead({ version: 1, deployment, epoch, asOfMs: now, revoked }, keys.keys);
     this.#signed = { head, epoch, asOfMs: now };
     return head;

@@ -193,14 +193,7 @@ class MeteredStream {
 }
 
 function cutReason({ code }: Denial): 'cut-by-limit' | 'cut-by-revocation' | 'cut-unwatched' {
-  switch (code) {
-    case 'spend-limit-exceeded':
-    case 'token-limit-exceeded':
-    case 'spend-held':
-      return 'cut-by-limit';
-    case 'enforcement-unavailable':
-      return 'cut-unwatched';
-    default:
-      return 'cut-by-revocation';
-  }
+  if (code === 'enforcement-unavailable') return 'cut-unwatched';
+  const byLimit = code === 'spend-limit-exceeded' || code === 'token-limit-exceeded' || code === 'spend-held';
+  return byLimit ? 'cut-by-limit' : 'cut-by-revocation';
 }

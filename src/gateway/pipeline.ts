@@ -33,6 +33,8 @@ export interface GatewayParts {
   readonly tokens: TokenVerifier;
   readonly snapshot: EdgeSnapshot;
   readonly session: (name: string) => SessionRpc;
+  /** The out-of-band stop. */
+  readonly halted: boolean;
   readonly now: () => number;
 }
 
@@ -147,7 +149,8 @@ function callerOf(verification: Awaited<ReturnType<TokenVerifier['verify']>>): R
 // ------------------------------------------------------------------------------------------------------------ 3 screen
 
 /** What memory alone says against a request. */
-function screen(caller: Caller, route: Route, { snapshot }: GatewayParts): Denial | null {
+function screen(caller: Caller, route: Route, { snapshot, halted }: GatewayParts): Denial | null {
+  if (halted) return { code: 'kill-switch-active', detail: 'Everything is stopped by an operator.' };
   if (snapshot.freshness() === 'stale') {
     return { code: 'enforcement-unavailable', detail: 'This location has not heard of revocations for too long.', retryAfterSeconds: 1 };
   }

@@ -21,9 +21,8 @@ export function redact(text: string, secrets: readonly string[]): Redaction {
 
 /** Drops every header whose value holds a secret. */
 export function redactHeaders(headers: Headers, secrets: readonly string[]): void {
-  for (const [name, value] of [...headers]) {
-    if (redact(value, secrets).found) headers.delete(name);
-  }
+  const tainted = Array.from(headers).filter(([, value]) => redact(value, secrets).found);
+  for (const [name] of tainted) headers.delete(name);
 }
 
 /**

@@ -20,7 +20,6 @@ import { type Dimension, leastUsefulOf, sizeGrant } from './grant.ts';
 import {
   type Hold,
   availableOf,
-  claim,
   doubtOf,
   endedEntry,
   expire,
@@ -31,8 +30,8 @@ import {
   release,
   renew,
   settle as settleHold,
-  settleLate,
 } from './ledger.ts';
+import { claim, settleLate } from './lost-holds.ts';
 import {
   type Decision,
   type KeyRecord,
@@ -138,21 +137,16 @@ function grantedAnswer(
  * not grant, is written before the answer.
  */
 export function extend(session: Session, request: ExtendRequest, nowMs: number): Decision<ExtendAnswer> {
-  const denied = (denial: Denial, write = false): Decision<ExtendAnswer> => ({
-    answer: { extended: false, denial },
-    write,
-    events: [],
-  });
   const standing = standingDenial(session, nowMs);
-  if (standing !== null && standing.code !== 'credential-expired') return denied(standing);
+  if (standing !== null && standing.code !== 'credential-expired') return notExtended(standing);
   const found = claim(session.ledger, request.receipt, claimedLeaseMs(session, request.receipt, nowMs));
-  if (found === null) return denied(lostHold());
+  if (found === null) return notExtended(lostHold());
   const { hold, claimed } = found;
   const wanted = { microUsd: request.microUsd, tokens: request.tokens };
   const opening = extendHold(session.ledger, hold, wanted, nowMs);
   if (opening === 'refused') {
     const dimension = dimensionOver(session, minus(wanted, hold.amounts));
-    return denied(limitDenial(session, dimension, 'The answer was cut where the session can pay for no more of it.'), true);
+    return { ...notExtended(limitDenial(session, dimension, 'The answer was cut where the session can pay for no more of it.')), write: true };
   }
   const events = warn(session, nowMs);
   return {
@@ -160,6 +154,10 @@ export function extend(session: Session, request: ExtendRequest, nowMs: number):
     write: opening === 'write' || claimed,
     events,
   };
+}
+
+function notExtended(denial: Denial): Decision<ExtendAnswer> {
+  return { answer: { extended: false, denial }, write: false, events: [] };
 }
 
 /** Renews a stream's lease, unless it has to be cut. `write`: the hold came out of doubt and must be on disk first. */

@@ -1,16 +1,11 @@
 // The session's ledger: two-phase transfers in money and tokens under a write-ahead ceiling (docs/ledger.md has the
 // rules by number). Functions of (ledger, command, now): no clock, no randomness, no storage. They change the ledger
 // they are given, which has one owner; what must be on disk before a reply leaves is in what they return.
-import {
-  BLOCK_FRACTION_OF_LIMIT,
-  BLOCK_WINDOW_MS,
-  MAX_OPEN_HOLDS,
-  MAX_RESOLVED_IN_MEMORY,
-  SEAL_AFTER_MS,
-} from '../limits.ts';
+import { MAX_OPEN_HOLDS } from '../limits.ts';
 import { microUsd } from '../money.ts';
 import type { LedgerEntry, Purpose, Receipt, Usage } from '../rpc/session-rpc.ts';
-import { type Amounts, NOTHING, fitsOnTop, isNothing, least, minus, most, plus, within } from './amounts.ts';
+import { type Amounts, NOTHING, fitsOnTop, isNothing, least, minus, most, plus } from './amounts.ts';
+import { NO_RECENT_HOLDS, type RecentHolds, withHold } from './recent-holds.ts';
 
 export interface Hold {
   readonly id: string;
@@ -37,7 +32,7 @@ export interface Doubt {
 }
 
 /** A commit as admissions see it: what was used in it, what was granted since, and how far memory may go. */
-interface Mark {
+export interface Mark {
   readonly used: Amounts;
   readonly ceiling: Amounts;
   granted: Amounts;
@@ -66,20 +61,7 @@ export interface Ledger {
   /** An account that cannot be explained: nothing is admitted any more. */
   frozen: boolean;
   lastGrantMs: number;
-  /** Gross holds of the current second, the one before it, and the one before that: what the block is measured by. */
-  recent: { second: number; gross: readonly [Amounts, Amounts, Amounts] };
-}
-
-/** What one commit puts on disk. Parsed again by `load`; plain data only. */
-export interface LedgerImage {
-  readonly generation: number;
-  readonly limit: Amounts;
-  readonly settled: Amounts;
-  readonly ceiling: Amounts;
-  readonly open: readonly Hold[];
-  readonly doubt: readonly (readonly [number, Doubt])[];
-  readonly recovered: readonly (readonly [number, Amounts])[];
-  readonly frozen: boolean;
+  recent: RecentHolds;
 }
 
 /** Granted from memory, granted on condition of a write before the reply, or not. */
@@ -101,11 +83,16 @@ export function emptyLedger(limit: Amounts): Ledger {
     dirty: true,
     frozen: false,
     lastGrantMs: 0,
-    recent: { second: 0, gross: [NOTHING, NOTHING, NOTHING] },
+    recent: NO_RECENT_HOLDS,
   };
 }
 
 // ---------------------------------------------------------------------------------------------------------- reading
+
+/** The id of the row that charges a generation's doubt. */
+export const recoveredId = (generation: number): string => `recovered-${generation}`;
+/** The id of the row that corrects a request's charge. */
+export const lateId = (id: string): string => `late-${id}`;
 
 export function doubtOf(ledger: Ledger): Amounts {
   let sum = NOTHING;
@@ -201,7 +188,7 @@ function grant(ledger: Ledger, amounts: Amounts, nowMs: number): Opening {
   const fromMemory = hasRoom(ledger.confirmed, amounts) && (ledger.inFlight === null || hasRoom(ledger.inFlight, amounts));
   if (!fromMemory && !fitsOnTop(usedOf(ledger), amounts, ledger.limit)) return 'refused';
   countGranted(ledger, amounts);
-  noteRecent(ledger, amounts, nowMs);
+  ledger.recent = withHold(ledger.recent, amounts, nowMs);
   ledger.lastGrantMs = nowMs;
   ledger.dirty = true;
   return fromMemory ? 'memory' : 'write';
@@ -283,7 +270,7 @@ export function expire(ledger: Ledger, nowMs: number): LedgerEntry[] {
     if (doubt.untilMs > nowMs) continue;
     ledger.doubt.delete(generation);
     ledger.recovered.set(generation, doubt.amounts);
-    ended.push(charge(ledger, { id: recoveredId(generation), amounts: doubt.amounts, atMs: nowMs, reason: 'recovered' }));
+    ended.push(chargeRow(ledger, { id: recoveredId(generation), amounts: doubt.amounts, atMs: nowMs, reason: 'recovered' }));
   }
   return ended;
 }
@@ -308,7 +295,7 @@ export function remember(ledger: Ledger, entry: LedgerEntry): void {
 }
 
 /** A settled row that never was a hold: a recovered sum or a correction. */
-function charge(
+export function chargeRow(
   ledger: Ledger,
   row: { id: string; amounts: Amounts; atMs: number; reason: string; adjusts?: string },
 ): LedgerEntry {
@@ -330,203 +317,6 @@ function charge(
     reason: row.reason,
     ...(row.adjusts === undefined ? {} : { adjusts: row.adjusts }),
   });
-}
-
-// ------------------------------------------------------------------------------------- what was lost, and came late
-
-const recoveredId = (generation: number): string => `recovered-${generation}`;
-const lateId = (id: string): string => `late-${id}`;
-
-/**
- * Finds the hold that a receipt speaks of, taking from doubt what a crash made this incarnation forget (rule 5): the
- * whole hold where its id is unknown, the extension where the hold is known at less. `null`: the request has ended, or
- * doubt does not cover it. What was taken (`claimed`) must be on disk before anything more is granted on top of it.
- */
-export function claim(ledger: Ledger, receipt: Receipt, leaseUntilMs: number): { hold: Hold; claimed: boolean } | null {
-  if (endedEntry(ledger, receipt.id) !== null) return null;
-  const stated: Amounts = { microUsd: receipt.microUsd, tokens: receipt.tokens };
-  const known = ledger.open.get(receipt.id);
-  const missing = most(minus(stated, known?.amounts ?? NOTHING), NOTHING);
-  if (known !== undefined && isNothing(missing)) return { hold: known, claimed: false };
-  if (!isInDoubt(ledger, receipt.generation, missing)) return null;
-  takeLost(ledger, receipt.generation, missing);
-  const hold = known ?? {
-    id: receipt.id,
-    openedAtMs: receipt.admittedAtMs,
-    purpose: receipt.purpose,
-    outputTokens: null,
-    stream: true,
-    idempotency: null,
-    amounts: NOTHING,
-    leaseUntilMs,
-    metered: NOTHING,
-  };
-  hold.amounts = plus(hold.amounts, missing);
-  ledger.held = plus(ledger.held, missing);
-  ledger.open.set(hold.id, hold);
-  ledger.dirty = true;
-  return { hold, claimed: true };
-}
-
-/**
- * Charges a settlement whose hold is beyond `claim`: it had expired, or was recovered with its generation. What was
- * charged for it is corrected once, by a row of its own. `null`: nothing on the books explains it; the ledger is frozen.
- */
-export function settleLate(ledger: Ledger, receipt: Receipt, late: Charge, nowMs: number): LedgerEntry | null {
-  const earlier = endedEntry(ledger, receipt.id);
-  if (earlier !== null && earlier.state !== 'expired') return earlier;
-  const charged = earlier === null ? NOTHING : { microUsd: earlier.costMicroUsd, tokens: earlier.costTokens };
-  const stated: Amounts = { microUsd: receipt.microUsd, tokens: receipt.tokens };
-  // What the receipt states beyond that was lost in a crash: it is in doubt, or was charged as recovered.
-  const recovered = takeLost(ledger, receipt.generation, most(minus(stated, charged), NOTHING));
-  if (recovered === null && earlier === null) {
-    ledger.frozen = true;
-    ledger.dirty = true;
-    return null;
-  }
-  const bound = recovered === null ? charged : stated;
-  const amounts = minus(minus(least(most(late.amounts, NOTHING), bound), charged), recovered ?? NOTHING);
-  const adjusts = earlier === null ? recoveredId(receipt.generation) : earlier.id;
-  return charge(ledger, { id: lateId(receipt.id), amounts, atMs: nowMs, reason: 'late', adjusts });
-}
-
-function isInDoubt(ledger: Ledger, generation: number, lost: Amounts): boolean {
-  return isNothing(lost) || within(lost, ledger.doubt.get(generation)?.amounts ?? NOTHING);
-}
-
-/**
- * Takes what a crash made a generation forget out of its doubt, or out of what was recovered of it; answers how much of
- * it had been charged already. `null`: neither covers it, and nothing was taken.
- */
-function takeLost(ledger: Ledger, generation: number, lost: Amounts): Amounts | null {
-  if (isNothing(lost)) return NOTHING;
-  const doubt = ledger.doubt.get(generation);
-  if (doubt !== undefined && within(lost, doubt.amounts)) {
-    const rest = minus(doubt.amounts, lost);
-    if (isNothing(rest)) ledger.doubt.delete(generation);
-    else ledger.doubt.set(generation, { ...doubt, amounts: rest });
-    return NOTHING;
-  }
-  const recovered = ledger.recovered.get(generation);
-  if (recovered === undefined || !within(lost, recovered)) return null;
-  ledger.recovered.set(generation, minus(recovered, lost));
-  return lost;
-}
-
-// ----------------------------------------------------------------------------------------------------------- commits
-
-/**
- * What to write now, with the ceiling re-centred (rule 3). A gated write passes `gated: true`: every later reply waits
- * for it, so it counts as confirmed at once. A batch is in flight until `confirm`; only one may be.
- */
-export function commit(ledger: Ledger, how: { gated: boolean }, nowMs: number): { image: LedgerImage; entries: LedgerEntry[] } {
-  if (!how.gated && ledger.inFlight !== null) throw new Error('a batch is already in flight');
-  const used = usedOf(ledger);
-  const ceiling = most(used, least(ledger.limit, plus(used, blockOf(ledger, nowMs))));
-  const mark: Mark = { used, ceiling, granted: NOTHING };
-  if (how.gated) {
-    ledger.confirmed = mark;
-    ledger.inFlight = null;
-  } else {
-    ledger.inFlight = mark;
-  }
-  const entries = ledger.pending;
-  ledger.pending = [];
-  ledger.dirty = false;
-  forgetOldest(ledger);
-  return {
-    image: {
-      generation: ledger.generation,
-      limit: ledger.limit,
-      settled: ledger.settled,
-      ceiling,
-      open: [...ledger.open.values()].map((hold) => ({ ...hold })),
-      doubt: [...ledger.doubt],
-      recovered: [...ledger.recovered],
-      frozen: ledger.frozen,
-    },
-    entries,
-  };
-}
-
-/** The batch in flight is durable: its ceiling counts alone. Does nothing when a gated write overtook it. */
-export function confirm(ledger: Ledger): void {
-  if (ledger.inFlight === null) return;
-  ledger.confirmed = ledger.inFlight;
-  ledger.inFlight = null;
-}
-
-/** True while the end of this incarnation would leave something in doubt. */
-export function isUnsealed(ledger: Ledger): boolean {
-  return !within(ledger.confirmed.ceiling, ledger.confirmed.used);
-}
-
-/** True when nothing was granted for a while: time to write the seal, before an idle eviction (rule 3). */
-export function needsSeal(ledger: Ledger, nowMs: number): boolean {
-  return isUnsealed(ledger) && nowMs - ledger.lastGrantMs >= SEAL_AFTER_MS;
-}
-
-/**
- * The ledger of a new incarnation. Whatever the last one may have granted from memory, up to its ceiling, is in doubt
- * until the last lease it can have given has passed (rules 4 and 6).
- */
-export function load(image: LedgerImage, lastLeaseMs: number): Ledger {
-  const open = new Map(image.open.map((hold) => [hold.id, { ...hold }]));
-  let held = NOTHING;
-  for (const hold of open.values()) held = plus(held, hold.amounts);
-  const doubt = new Map(image.doubt);
-  const ledger: Ledger = {
-    ...emptyLedger(image.limit),
-    generation: image.generation + 1,
-    settled: image.settled,
-    held,
-    open,
-    doubt,
-    recovered: new Map(image.recovered),
-    frozen: image.frozen,
-    dirty: false,
-  };
-  const unaccounted = minus(image.ceiling, usedOf(ledger));
-  if (!isNothing(unaccounted)) doubt.set(image.generation, { amounts: unaccounted, untilMs: lastLeaseMs });
-  const used = usedOf(ledger);
-  ledger.confirmed = { used, ceiling: used, granted: NOTHING };
-  return ledger;
-}
-
-/** Two seconds of recent gross holds, at most 1 % of the limit, rounded up (rule 3); nothing once the session is idle. */
-function blockOf(ledger: Ledger, nowMs: number): Amounts {
-  if (nowMs - ledger.lastGrantMs >= SEAL_AFTER_MS) return NOTHING;
-  advanceRecent(ledger, nowMs);
-  const recent = ledger.recent.gross.reduce(plus, NOTHING);
-  const most1Percent: Amounts = {
-    microUsd: Math.ceil(ledger.limit.microUsd * BLOCK_FRACTION_OF_LIMIT),
-    tokens: Math.ceil(ledger.limit.tokens * BLOCK_FRACTION_OF_LIMIT),
-  };
-  return least(recent, most1Percent);
-}
-
-function noteRecent(ledger: Ledger, amounts: Amounts, nowMs: number): void {
-  advanceRecent(ledger, nowMs);
-  const [current, ...older] = ledger.recent.gross;
-  ledger.recent.gross = [plus(current, amounts), ...older];
-}
-
-function advanceRecent(ledger: Ledger, nowMs: number): void {
-  const second = Math.floor(nowMs / (BLOCK_WINDOW_MS / 2));
-  const elapsed = second - ledger.recent.second;
-  if (elapsed <= 0) return;
-  const [current, before] = ledger.recent.gross;
-  const shifted: readonly [Amounts, Amounts, Amounts] =
-    elapsed === 1 ? [NOTHING, current, before] : elapsed === 2 ? [NOTHING, NOTHING, current] : [NOTHING, NOTHING, NOTHING];
-  ledger.recent = { second, gross: shifted };
-}
-
-/** Entries just handed to a commit may leave memory, oldest first; a later question for them is answered from disk. */
-function forgetOldest(ledger: Ledger): void {
-  for (const id of ledger.resolved.keys()) {
-    if (ledger.resolved.size <= MAX_RESOLVED_IN_MEMORY) return;
-    ledger.resolved.delete(id);
-  }
 }
 
 function entryOf(hold: Hold): LedgerEntry {

@@ -24,7 +24,8 @@ import type {
   WatchRequest,
 } from '../rpc/session-rpc.ts';
 import { admit, cutDenial, expireDue, extend, settle, voidHold, watch } from './admission.ts';
-import { commit, confirm, isUnsealed, knows, needsSeal, nextExpiryMs, openEntries, remember } from './ledger.ts';
+import { knows, nextExpiryMs, openEntries, remember } from './ledger.ts';
+import { commit, confirm, isUnsealed, needsSeal } from './ledger-commit.ts';
 import {
   type Decision,
   type Session,

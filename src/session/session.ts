@@ -21,14 +21,13 @@ import type { Amounts } from './amounts.ts';
 import { leastUsefulOf } from './grant.ts';
 import {
   type Ledger,
-  type LedgerImage,
   availableOf,
   consumedOf,
   doubtOf,
   emptyLedger,
   leftOf,
-  load as loadLedger,
 } from './ledger.ts';
+import { type LedgerImage, load as loadLedger } from './ledger-commit.ts';
 import { NO_VELOCITY, type Velocity, allowance, spentAllowance } from './velocity.ts';
 
 export interface Session {

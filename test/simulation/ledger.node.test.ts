@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import * as admission from '../../src/session/admission.ts';
 import * as ledger from '../../src/session/ledger.ts';
+import * as commit from '../../src/session/ledger-commit.ts';
 import * as session from '../../src/session/session.ts';
 import { simulate } from './simulation.ts';
 
@@ -15,7 +16,7 @@ describe('the ledger, against the reference', () => {
     let admitted = 0;
     let refused = 0;
     for (let life = 0; life < LIVES; life += 1) {
-      const result = simulate({ admission, ledger, session }, first + life, OPERATIONS);
+      const result = simulate({ admission, ledger, commit, session }, first + life, OPERATIONS);
       crashes += result.crashes;
       admitted += result.admitted;
       refused += result.refused;

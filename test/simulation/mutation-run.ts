@@ -34,6 +34,7 @@ async function load(mutation: Mutation | null): Promise<{ domain: Domain; discar
   const domain = {
     admission: (await module('admission.ts')) as Domain['admission'],
     ledger: (await module('ledger.ts')) as Domain['ledger'],
+    commit: (await module('ledger-commit.ts')) as Domain['commit'],
     session: (await module('session.ts')) as Domain['session'],
   };
   return { domain, discard: () => rm(directory, { recursive: true, force: true }) };

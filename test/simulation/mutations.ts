@@ -5,7 +5,7 @@ export interface Mutation {
   /** The number of the rule in docs/ledger.md. */
   readonly rule: number;
   readonly what: string;
-  readonly file: 'ledger.ts' | 'admission.ts' | 'session.ts';
+  readonly file: 'ledger.ts' | 'ledger-commit.ts' | 'lost-holds.ts' | 'admission.ts' | 'session.ts';
   /** Must occur exactly once in the file. */
   readonly find: string;
   readonly replace: string;
@@ -43,42 +43,42 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     rule: 3,
     what: 'an idle session is not sealed',
-    file: 'ledger.ts',
+    file: 'ledger-commit.ts',
     find: 'return isUnsealed(ledger) && nowMs - ledger.lastGrantMs >= SEAL_AFTER_MS;',
     replace: 'return false;',
   },
   {
     rule: 3,
     what: 'the block is larger than 1 % of the limit',
-    file: 'ledger.ts',
+    file: 'ledger-commit.ts',
     find: 'return least(recent, most1Percent);',
     replace: 'return recent;',
   },
   {
     rule: 4,
     what: 'what the last incarnation may have granted is forgotten',
-    file: 'ledger.ts',
+    file: 'ledger-commit.ts',
     find: 'if (!isNothing(unaccounted)) doubt.set',
     replace: 'if (false) doubt.set',
   },
   {
     rule: 4,
     what: 'incarnations share a generation',
-    file: 'ledger.ts',
+    file: 'ledger-commit.ts',
     find: 'generation: image.generation + 1,',
     replace: 'generation: image.generation,',
   },
   {
     rule: 5,
     what: 'a settlement that is not known is charged without taking it from doubt',
-    file: 'ledger.ts',
+    file: 'lost-holds.ts',
     find: '    else ledger.doubt.set(generation, { ...doubt, amounts: rest });',
     replace: '    else ledger.doubt.set(generation, doubt);',
   },
   {
     rule: 5,
     what: 'a late settlement is ignored',
-    file: 'ledger.ts',
+    file: 'lost-holds.ts',
     find: "if (earlier !== null && earlier.state !== 'expired') return earlier;",
     replace: 'if (earlier !== null) return earlier;',
   },
@@ -120,7 +120,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     rule: 9,
     what: 'a lowered limit leaves the ceiling where it was',
-    file: 'ledger.ts',
+    file: 'ledger-commit.ts',
     find: 'const ceiling = most(used, least(ledger.limit, plus(used, blockOf(ledger, nowMs))));',
     replace: 'const ceiling = plus(used, blockOf(ledger, nowMs));',
   },

@@ -3,12 +3,14 @@
 import type { LedgerEntry } from '../../src/rpc/session-rpc.ts';
 import type * as Admission from '../../src/session/admission.ts';
 import type * as LedgerModule from '../../src/session/ledger.ts';
+import type * as CommitModule from '../../src/session/ledger-commit.ts';
 import type * as SessionModule from '../../src/session/session.ts';
 
 /** The code under test; a mutation run hands in a changed copy. */
 export interface Domain {
   readonly admission: typeof Admission;
   readonly ledger: typeof LedgerModule;
+  readonly commit: typeof CommitModule;
   readonly session: typeof SessionModule;
 }
 
@@ -64,7 +66,7 @@ export class SimulatedObject {
 
   startBatch(nowMs: number): void {
     const { ledger } = this.#memory;
-    if (this.#inFlight !== null || !(ledger.dirty || this.#awaitingNext.length > 0 || this.#domain.ledger.needsSeal(ledger, nowMs))) return;
+    if (this.#inFlight !== null || !(ledger.dirty || this.#awaitingNext.length > 0 || this.#domain.commit.needsSeal(ledger, nowMs))) return;
     this.#nowMs = nowMs;
     const { entries, image } = this.#take({ gated: false });
     this.#inFlight = { image, entries: [...this.#durable.entries, ...entries] };
@@ -76,7 +78,7 @@ export class SimulatedObject {
     if (this.#inFlight === null) return;
     this.#durable = this.#inFlight;
     this.#inFlight = null;
-    this.#domain.ledger.confirm(this.#memory.ledger);
+    this.#domain.commit.confirm(this.#memory.ledger);
     for (const answer of this.#awaitingFlight) answer();
     this.#awaitingFlight = [];
   }
@@ -115,7 +117,7 @@ export class SimulatedObject {
   }
 
   #take(how: { gated: boolean }): Disk {
-    const { image, entries } = this.#domain.ledger.commit(this.#memory.ledger, how, this.#nowMs);
+    const { image, entries } = this.#domain.commit.commit(this.#memory.ledger, how, this.#nowMs);
     return { image: structuredClone(this.#domain.session.imageOf(this.#memory, image)), entries };
   }
 

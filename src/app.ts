@@ -1,0 +1,108 @@
+// The composition root: makes the parts of one isolate and mounts them. Nothing else makes a part.
+import { Hono } from 'hono';
+import { v7 as uuidv7 } from 'uuid';
+import { adminRoutes } from './admin/routes.ts';
+import type { Config } from './config.ts';
+import { publicJwks } from './credential/jwks.ts';
+import { serveOwnSession } from './gateway/own-session.ts';
+import { type GatewayParts, type Lifetime, serveRoute } from './gateway/pipeline.ts';
+import { routeTable } from './gateway/route-table.ts';
+import { problemResponse } from './http/problem.ts';
+import { problemPage } from './http/problem-page.ts';
+import { RESERVED_ROUTE_NAMES } from './policy/parse.ts';
+import { type ControlNamespace, controlClient } from './rpc/control-client.ts';
+import { type SessionNamespace, sessionClient } from './rpc/session-client.ts';
+import { EdgeSnapshot, type SnapshotKv } from './snapshot/snapshot-client.ts';
+
+/** The bindings of wrangler.toml, as far as the Worker uses them; variables and secrets are config.ts's. */
+export interface Bindings {
+  readonly SESSION: SessionNamespace;
+  readonly CONTROL: ControlNamespace;
+  readonly SNAPSHOT: SnapshotKv;
+}
+
+export interface App {
+  fetch(request: Request, lifetime: Lifetime): Promise<Response>;
+}
+
+export function createApp(config: Config, env: Bindings & Readonly<Record<string, unknown>>, now: () => number): App {
+  const control = (): ReturnType<typeof controlClient> => controlClient(env.CONTROL);
+  const session = (name: string): ReturnType<typeof sessionClient> => sessionClient(env.SESSION, name);
+  const snapshot = new EdgeSnapshot({ kv: env.SNAPSHOT, control, keys: config.keys, deployment: config.deploymentId, now });
+  const routes = routeTable(config.policy, env);
+  const gateway: GatewayParts = {
+    issuer: config.issuer,
+    policy: config.policy,
+    routes,
+    tokens: config.tokens,
+    snapshot,
+    session,
+    halted: config.halted,
+    now,
+  };
+
+  const web = new Hono();
+  web.route('/admin', adminRoutes({ config, sessions: session, control: control(), now, newId: () => uuidv7(), log }));
+  web.all('/session', (c) => serveOwnSession(c.req.raw, gateway));
+  web.all('/session/*', (c) => serveOwnSession(c.req.raw, gateway));
+  web.get('/.well-known/jwks.json', (c) => c.json(publicJwks(config.keys), 200, { 'cache-control': 'public, max-age=300' }));
+  web.get('/problems/:code{[a-z-]*}', (c) => problemPage(c.req.param('code')) ?? notFound());
+  web.get('/problems', () => problemPage('') ?? notFound());
+  web.get('/healthz', async (c) => {
+    if (snapshot.freshness() !== 'fresh') await snapshot.refresh();
+    const disabled = [...routes.values()].flatMap(({ policy, auth }) => (auth.ready ? [] : [{ route: policy.name, missing: auth.missing }]));
+    const ageMs = snapshot.ageMs();
+    const isServing = snapshot.freshness() !== 'stale' && !config.halted;
+    return c.json(
+      {
+        status: isServing ? 'ok' : config.halted ? 'halted' : 'unavailable',
+        snapshot_epoch: snapshot.epoch,
+        snapshot_age_seconds: ageMs === null ? null : Math.floor(ageMs / 1_000),
+        policy: config.policy.digest,
+        routes: { ready: routes.size - disabled.length, disabled },
+      },
+      isServing ? 200 : 503,
+      { 'cache-control': 'no-store' },
+    );
+  });
+  web.notFound(() => notFound());
+  web.onError((error) => failed(error));
+
+  return {
+    async fetch(request, lifetime) {
+      if (isReserved(request.url)) return web.fetch(request, env);
+      try {
+        return await serveRoute(request, gateway, lifetime);
+      } catch (error) {
+        return failed(error);
+      }
+    },
+  };
+}
+
+const RESERVED: ReadonlySet<string> = new Set([...RESERVED_ROUTE_NAMES, '']);
+
+/** Whether the first path segment is one of Fusebox's own, by the raw URL. */
+function isReserved(url: string): boolean {
+  const start = url.indexOf('/', url.indexOf('://') + 3) + 1;
+  if (start === 0) return true;
+  let end = start;
+  while (end < url.length && url[end] !== '/' && url[end] !== '?') end += 1;
+  return RESERVED.has(url.slice(start, end));
+}
+
+function notFound(): Response {
+  return problemResponse({ code: 'route-unknown', detail: 'There is nothing at this address.' }, { requestId: uuidv7(), shape: 'problem' });
+}
+
+/** Structured, one line each: what a log pipeline can read. */
+function log(entry: Readonly<Record<string, unknown>>): void {
+  console.warn(JSON.stringify(entry));
+}
+
+/** A bug, or a part that is out of reach. What it was goes to the log, under the id that the answer names. */
+function failed(error: unknown): Response {
+  const requestId = uuidv7();
+  console.error(JSON.stringify({ event: 'failed', request: requestId, error: error instanceof Error ? error.stack : String(error) }));
+  return problemResponse({ code: 'internal-error', detail: 'Something went wrong in the gateway itself.' }, { requestId, shape: 'problem' });
+}
