@@ -1,7 +1,7 @@
-// Declared worst cases for what a request's bytes do not bound: media, and tools that the provider runs in a loop of its
-// own. The policy overrides them under `bounds`, tool by tool. Facts and declarations only, no rules.
+// Declared worst cases for what a request's bytes do not bound: the tools that a provider runs in a loop of its own, and
+// what it adds around texts. The policy overrides the tools one by one under `bounds.hosted_tools`. No rules.
 import { microUsd } from '../money.ts';
-import type { HostedToolBound, UsageBounds } from '../policy/policy.ts';
+import type { HostedToolBound } from '../policy/policy.ts';
 
 /** Rate cards kept per isolate: model ids come from clients, so the cache must have an end. About 1 KB each. */
 export const MAX_CACHED_MODELS = 1_000;
@@ -27,18 +27,6 @@ export const OUTPUT_FRAME_TOKENS = 32;
 export const OUTPUT_IMAGE_TOKENS = 2_520;
 /** Base64 characters of generated audio per token, at the lowest bit rate that the APIs offer. */
 export const OUTPUT_AUDIO_CHARS_PER_TOKEN = 128;
-
-/**
- * A picture is at most some 5,000 tokens on the models in use; a page of a document is a picture and its text; audio is
- * 32 tokens a second on the models that hear, at no less than 8 kbit/s; video 300 a second, from 3 kbit/s for stills.
- */
-export const DEFAULT_USAGE_BOUNDS: UsageBounds = {
-  imageTokens: 6_144,
-  documentTokensPerKib: 2_048,
-  audioTokensPerKib: 64,
-  videoTokensPerKib: 1_024,
-  hostedTools: new Map(),
-};
 
 function hosted(usesMax: number, inputTokensPerUse: number, microUsdPerUse: number): HostedToolBound {
   return { usesMax, inputTokensPerUse, microUsdPerUse: microUsd(microUsdPerUse) };

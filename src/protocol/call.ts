@@ -14,7 +14,14 @@ import type { StrictJson } from './strict-json.ts';
 import type { Served, Tariff } from './tally.ts';
 
 const TEXT_UNITS: readonly Unit[] = ['input', 'cacheRead'];
-const MEDIA_UNITS: readonly Unit[] = ['inputAudio', 'inputImage', 'inputVideo', 'cacheReadAudio', 'cacheReadImage', 'cacheReadVideo'];
+const MEDIA_UNITS: readonly Unit[] = [
+  'inputAudio',
+  'inputImage',
+  'inputVideo',
+  'cacheReadAudio',
+  'cacheReadImage',
+  'cacheReadVideo',
+];
 const OUTPUT_UNITS: readonly Unit[] = ['output', 'reasoning', 'outputAudio', 'outputImage', 'outputVideo'];
 
 /** What an adapter found out about one request. */
@@ -46,10 +53,10 @@ export interface GenerationTerms {
   /** Changes that are made whatever is granted. */
   readonly always: readonly Edit[];
   /** The soft warning, in this endpoint's form; empty where it has no place for one. */
-  warning(): readonly Edit[];
+  readonly warning: () => readonly Edit[];
   /** Adjusts a card to what the request turns on: a premium for long contexts. */
-  adjusted?(card: RateCard): RateCard;
-  meter(tariff: Tariff): Meter;
+  readonly adjusted?: (card: RateCard) => RateCard;
+  readonly meter: (tariff: Tariff) => Meter;
 }
 
 /** How an endpoint's output ceiling is written. */
@@ -137,9 +144,12 @@ function outputDemand(
   const wished = output.clientTokens ?? (output.edit === null ? most : defaultTokens(terms, inputTokens));
   const perChoice = Math.min(wished, most);
   const askedTokens = Math.max(perChoice, 1) * choices;
-  const floorTokens = output.edit === null ? askedTokens : Math.min(askedTokens, Math.max(1, output.floorTokens) * choices);
+  const floorTokens =
+    output.edit === null ? askedTokens : Math.min(askedTokens, Math.max(1, output.floorTokens) * choices);
   const extendable = terms.stream && !terms.hiddenOutput && output.edit !== null;
-  const firstTokens = extendable ? Math.min(askedTokens, Math.max(floorTokens, FIRST_OUTPUT_TOKENS * choices)) : askedTokens;
+  const firstTokens = extendable
+    ? Math.min(askedTokens, Math.max(floorTokens, FIRST_OUTPUT_TOKENS * choices))
+    : askedTokens;
   return { microUsdPerMillion: outputRate, askedTokens, floorTokens, firstTokens, choices };
 }
 
@@ -177,4 +187,3 @@ function isSamePrice(served: string, terms: GenerationTerms): boolean {
   const other = priceOfModel(terms.context.policy, terms.provider, served, terms.context.nowMs);
   return other !== null && other.card === terms.priced.card;
 }
-

@@ -14,7 +14,8 @@ export function readBody(body: Uint8Array | null): Result<StrictJson> {
 export function optionalCount(object: JsonObject, name: string, least: number): Result<number | null> {
   const value = object[name];
   if (value === undefined || value === null) return accepted(null);
-  if (typeof value === 'number' && Number.isSafeInteger(value) && value >= least && value <= MAX_TOKENS) return accepted(value);
+  if (typeof value === 'number' && Number.isSafeInteger(value) && value >= least && value <= MAX_TOKENS)
+    return accepted(value);
   return refused('bad-request', `"${name}" must be a whole number of at least ${least}.`);
 }
 
@@ -55,9 +56,14 @@ export function optionalSwitch(object: JsonObject, name: string): Result<boolean
 }
 
 /** 403 where a body has a member that changes what a request costs in ways that nothing here can bound. */
-export function unboundedMember(object: JsonObject, names: readonly string[]): { readonly ok: false; readonly denial: Denial } | null {
+export function unboundedMember(
+  object: JsonObject,
+  names: readonly string[],
+): { readonly ok: false; readonly denial: Denial } | null {
   const name = names.find((candidate) => object[candidate] !== undefined && object[candidate] !== null);
-  return name === undefined ? null : refused('policy-denied', `Nothing bounds what "${name}" adds to the cost of a request.`);
+  return name === undefined
+    ? null
+    : refused('policy-denied', `Nothing bounds what "${name}" adds to the cost of a request.`);
 }
 
 /** The objects of an array member; empty when it is absent or no array. Other elements are left out. */
@@ -82,5 +88,7 @@ export function textOf(value: unknown): string | null {
 export function statedCount(object: JsonObject | null, name: string): number {
   const value = object?.[name];
   if (value === undefined || value === null) return 0;
-  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0 && value <= MAX_TOKENS ? value : Number.NaN;
+  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0 && value <= MAX_TOKENS
+    ? value
+    : Number.NaN;
 }

@@ -59,7 +59,8 @@ export class InputBound {
     const kibibytes = Math.ceil((base64Chars * BYTES_PER_BASE64_CHAR) / KIB);
     if (kind === 'image') this.#mediaTokens += this.#imageTokens;
     // A page or a second at least: small files carry more tokens for their bytes.
-    else if (kind === 'document') this.#mediaTokens += this.#imageTokens + kibibytes * this.#bounds.documentTokensPerKib;
+    else if (kind === 'document')
+      this.#mediaTokens += this.#imageTokens + kibibytes * this.#bounds.documentTokensPerKib;
     else this.#mediaTokens += this.#imageTokens + kibibytes * this.#perKib(kind);
   }
 

@@ -21,7 +21,12 @@ export function readModelled(request: RouteRequest, context: ReadContext, provid
 }
 
 /** Prices a body whose model is named elsewhere. */
-export function priceModelled(json: StrictJson, model: string, context: ReadContext, provider: Provider): Result<Modelled> {
+export function priceModelled(
+  json: StrictJson,
+  model: string,
+  context: ReadContext,
+  provider: Provider,
+): Result<Modelled> {
   const priced = priceOfModel(context.policy, provider, model, context.nowMs);
   return priced === null ? unpriced(model) : accepted({ json, model, priced });
 }

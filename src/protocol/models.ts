@@ -92,7 +92,10 @@ export function alwaysSearches(model: string): boolean {
 
 /** What OpenAI's priority tier multiplies prices by, in thousandths. 1000 where a model is not offered there. */
 const OPENAI_PRIORITY_PERMILLE: Facts = [
-  [/^(ft:)?gpt-3|^gpt-4($|-)|-audio|-search-preview|-deep-research|-realtime|^o1|^o3-(mini|pro)|-pro($|-)|^text-embedding|^gpt-oss/, 1_000],
+  [
+    /^(ft:)?gpt-3|^gpt-4($|-)|-audio|-search-preview|-deep-research|-realtime|^o1|^o3-(mini|pro)|-pro($|-)|^text-embedding|^gpt-oss/,
+    1_000,
+  ],
   [/^(ft:)?gpt-4o-mini/, 1_667],
   [/^(ft:)?gpt-4o/, 1_700],
   [/^(ft:)?gpt-4\.1|^o3/, 1_750],

@@ -54,8 +54,10 @@ function declaredPrice(override: PriceOverride): PricedModel {
     ['input', flat(override.inputMicroUsdPerMillion)],
     ['output', flat(override.outputMicroUsdPerMillion)],
   ]);
-  if (override.cachedInputMicroUsdPerMillion !== null) rates.set('cacheRead', flat(override.cachedInputMicroUsdPerMillion));
-  if (override.cacheWriteMicroUsdPerMillion !== null) rates.set('cacheWrite', flat(override.cacheWriteMicroUsdPerMillion));
+  if (override.cachedInputMicroUsdPerMillion !== null)
+    rates.set('cacheRead', flat(override.cachedInputMicroUsdPerMillion));
+  if (override.cacheWriteMicroUsdPerMillion !== null)
+    rates.set('cacheWrite', flat(override.cacheWriteMicroUsdPerMillion));
   const priced: PricedModel = {
     card: rateCard(override.match, rates),
     contextTokens: override.contextTokens,
@@ -92,7 +94,9 @@ function lookUp(provider: Provider, model: string, nowMs: number): CachedModel {
   const found = calcPrice({}, model, { providerId: provider, timestamp: new Date(nowMs) });
   if (found === null) return { priced: null, untilMs: Number.POSITIVE_INFINITY };
   const { model: listed, model_price: price } = found;
-  const untilMs = Array.isArray(listed.prices) ? (Math.floor(nowMs / MINUTE_MS) + 1) * MINUTE_MS : Number.POSITIVE_INFINITY;
+  const untilMs = Array.isArray(listed.prices)
+    ? (Math.floor(nowMs / MINUTE_MS) + 1) * MINUTE_MS
+    : Number.POSITIVE_INFINITY;
   const card = libraryCards.get(price) ?? libraryCard(listed.id, price);
   if (card === null) return { priced: null, untilMs };
   libraryCards.set(price, card);
@@ -127,7 +131,10 @@ function flat(microUsdPerMillion: number): Rate {
   return { microUsdPerMillion, tiers: [] };
 }
 
-function tiered(prices: { readonly base: number; readonly tiers: readonly { readonly start: number; readonly price: number }[] }): Rate {
+function tiered(prices: {
+  readonly base: number;
+  readonly tiers: readonly { readonly start: number; readonly price: number }[];
+}): Rate {
   return {
     microUsdPerMillion: perMillion(prices.base),
     tiers: prices.tiers

@@ -96,7 +96,9 @@ export function rateCard(id: string, rates: ReadonlyMap<Unit, Rate>): RateCard {
   for (const [unit, traits] of TRAITS) {
     const rate = rates.get(unit);
     if (rate === undefined) continue;
-    const parts = lines.filter((line) => traits.every((trait) => TRAITS.get(line.unit)?.includes(trait))).map((line) => line.unit);
+    const parts = lines
+      .filter((line) => traits.every((trait) => TRAITS.get(line.unit)?.includes(trait)))
+      .map((line) => line.unit);
     lines.push({ unit, rate, parts });
   }
   return { id, lines };

@@ -107,7 +107,8 @@ function scanStructure(text: string): ReadonlyMap<string, MemberSpan> | string {
         if (name === null) return 'is not valid JSON';
         if (name === '__proto__') return 'has a member named "__proto__"';
         const names = open.at(-1);
-        if (names !== null && names !== undefined && !addName(names, name)) return `names the member ${JSON.stringify(name)} twice`;
+        if (names !== null && names !== undefined && !addName(names, name))
+          return `names the member ${JSON.stringify(name)} twice`;
         const valueStart = startOfValue(text, end);
         if (open.length === 1) {
           current = { start: valueStart, end: valueStart, members: null };

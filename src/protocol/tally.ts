@@ -141,7 +141,10 @@ export class Tally {
       statedMicroUsd = this.#tariff.price(stated, this.#served('usual')) + fees.microUsd;
       if (this.#final && stated.output < fewest) {
         flags.add('usage-implausible');
-        leastMicroUsd = Math.max(leastMicroUsd, this.#tariff.price({ ...stated, output: fewest }, this.#served('usual')));
+        leastMicroUsd = Math.max(
+          leastMicroUsd,
+          this.#tariff.price({ ...stated, output: fewest }, this.#served('usual')),
+        );
         leastTokens = Math.max(leastTokens, stated.input + fewest);
       }
     }
@@ -215,7 +218,13 @@ function usageOf(counts: Counts): Usage {
 }
 
 function sameCounts(a: Counts | null, b: Counts): boolean {
-  return a !== null && a.input === b.input && a.output === b.output && a.cacheRead === b.cacheRead && a.cacheWrite === b.cacheWrite;
+  return (
+    a !== null &&
+    a.input === b.input &&
+    a.output === b.output &&
+    a.cacheRead === b.cacheRead &&
+    a.cacheWrite === b.cacheWrite
+  );
 }
 
 function capped(amount: number): MicroUsd {

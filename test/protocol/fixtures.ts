@@ -1,9 +1,10 @@
 // What the tests of protocols share: a policy, a context, and requests as the gateway hands them over.
 import { microUsd } from '../../src/money.ts';
 import type { Policy, PriceOverride, RoutePolicy, UsageBounds } from '../../src/policy/policy.ts';
-import { DEFAULT_USAGE_BOUNDS } from '../../src/protocol/bounds.ts';
+import { DEFAULT_BOUNDS } from '../../src/policy/defaults.ts';
 import { protocolFor } from '../../src/protocol/registry.ts';
 import type { Call, Grant, Meter, ReadContext, RouteRequest } from '../../src/protocol/protocol.ts';
+import { isJsonObject, type JsonObject } from '../../src/protocol/strict-json.ts';
 import type { Result } from '../../src/denial.ts';
 import type { ProtocolName } from '../../src/policy/policy.ts';
 
@@ -43,7 +44,7 @@ export function contextFor(protocol: ProtocolName, parts: PolicyParts = {}): Rea
     },
     routes: new Map([[protocol, route]]),
     prices: parts.prices ?? [],
-    bounds: parts.bounds ?? DEFAULT_USAGE_BOUNDS,
+    bounds: parts.bounds ?? DEFAULT_BOUNDS,
   };
   return { policy, route, nowMs: NOW_MS };
 }
@@ -75,13 +76,23 @@ export function readOf(
 }
 
 /** The call, or the refusal as a failure of the test. */
-export function callOf(protocol: ProtocolName, path: string, body: unknown, parts: PolicyParts & RequestParts = {}): Call {
+export function callOf(
+  protocol: ProtocolName,
+  path: string,
+  body: unknown,
+  parts: PolicyParts & RequestParts = {},
+): Call {
   const read = readOf(protocol, path, body, parts);
   if (!read.ok) throw new Error(`refused: ${read.denial.code}: ${read.denial.detail}`);
   return read.value;
 }
 
-export function codeOf(protocol: ProtocolName, path: string, body: unknown, parts: PolicyParts & RequestParts = {}): string {
+export function codeOf(
+  protocol: ProtocolName,
+  path: string,
+  body: unknown,
+  parts: PolicyParts & RequestParts = {},
+): string {
   const read = readOf(protocol, path, body, parts);
   return read.ok ? 'accepted' : read.denial.code;
 }
@@ -96,15 +107,18 @@ export function writtenText(call: Call, grant: Grant = fullGrant(call)): string 
   return body === null ? '' : new TextDecoder().decode(body);
 }
 
-export function writtenJson(call: Call, grant: Grant = fullGrant(call)): { [name: string]: unknown } {
-  return JSON.parse(writtenText(call, grant));
+export function writtenJson(call: Call, grant: Grant = fullGrant(call)): JsonObject {
+  const written: unknown = JSON.parse(writtenText(call, grant));
+  if (!isJsonObject(written)) throw new Error('not an object');
+  return written;
 }
 
 /** Feeds a stream given as data (objects are written as JSON), and says what the client saw of each event. */
 export function feed(meter: Meter, events: readonly (string | object)[]): readonly ('pass' | 'hide')[] {
   return events.map((event) => {
     const data = typeof event === 'string' ? event : JSON.stringify(event);
-    const type = typeof event === 'object' && 'type' in event && typeof event.type === 'string' ? event.type : undefined;
+    const type =
+      typeof event === 'object' && 'type' in event && typeof event.type === 'string' ? event.type : undefined;
     return meter.event({ event: type, data });
   });
 }

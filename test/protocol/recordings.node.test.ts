@@ -36,7 +36,11 @@ interface Recording {
 const LISTED =
   /^\/v1\/(chat\/completions|responses|responses\/compact|responses\/input_tokens|embeddings|messages|messages\/count_tokens)$|:(generateContent|streamGenerateContent|countTokens|embedContent|batchEmbedContents)$/;
 
-const PROTOCOL: Readonly<Record<Recording['provider'], ProtocolName>> = { openai: 'openai', anthropic: 'anthropic', google: 'gemini' };
+const PROTOCOL: Readonly<Record<Recording['provider'], ProtocolName>> = {
+  openai: 'openai',
+  anthropic: 'anthropic',
+  google: 'gemini',
+};
 
 /** What the test's policy says of models that the price library lacks. */
 function testPrice(model: string): PriceOverride {
@@ -69,8 +73,12 @@ function eventsOf(body: string): readonly StreamEvent[] {
   return events;
 }
 
-const recordings: readonly Recording[] = PRESENT ? JSON.parse(readFileSync(FILE, 'utf8')) : [];
-const listed = recordings.filter((recording) => LISTED.test(recording.path) && recording.request['background'] !== true);
+const parsed: unknown = PRESENT ? JSON.parse(readFileSync(FILE, 'utf8')) : [];
+// Data of a fixed form, described beside it.
+const recordings = parsed as readonly Recording[];
+const listed = recordings.filter(
+  (recording) => LISTED.test(recording.path) && recording.request['background'] !== true,
+);
 
 function readRecording(recording: Recording): ReturnType<ReturnType<typeof protocolFor>['read']> {
   const protocol = PROTOCOL[recording.provider];
@@ -94,7 +102,11 @@ function readingOf(recording: Recording, call: Call): Reading {
   return meter.reading();
 }
 
-const FLAVOR: Readonly<Record<string, string>> = { '/v1/chat/completions': 'chat', '/v1/responses': 'responses', '/v1/responses/compact': 'responses' };
+const FLAVOR: Readonly<Record<string, string>> = {
+  '/v1/chat/completions': 'chat',
+  '/v1/responses': 'responses',
+  '/v1/responses/compact': 'responses',
+};
 
 /**
  * The library's price in micro-USD, of the usage that it finds in an answer itself, without what tools read and searched;
@@ -115,7 +127,10 @@ function libraryMicroUsd(recording: Recording, model: string): number | null {
       ? recorded
       : extractUsage(provider, JSON.parse(recording.body), FLAVOR[recording.path] ?? 'default').usage;
   const details = Object.fromEntries(Object.entries(found).filter(([name]) => !/tool|searches/.test(name)));
-  const price = calcPrice({ ...details, ...recorded }, model, { providerId: recording.provider, timestamp: new Date(NOW_MS) });
+  const price = calcPrice({ ...details, ...recorded }, model, {
+    providerId: recording.provider,
+    timestamp: new Date(NOW_MS),
+  });
   return price === null ? null : price.total_price * 1_000_000;
 }
 
@@ -177,7 +192,15 @@ describe.runIf(PRESENT)('recordings', () => {
       const reading = readingOf(recording, call);
       const { inputTokens, fixedMicroUsd, output } = call.demand;
       const held = fixedMicroUsd + ((output?.askedTokens ?? 0) * (output?.microUsdPerMillion ?? 0)) / 1_000_000;
-      const facts = { id: recording.id, inputTokens, input: usage.input, asked: output?.askedTokens ?? 0, output: usage.output, held, cost: reading.statedMicroUsd };
+      const facts = {
+        id: recording.id,
+        inputTokens,
+        input: usage.input,
+        asked: output?.askedTokens ?? 0,
+        output: usage.output,
+        held,
+        cost: reading.statedMicroUsd,
+      };
       const covered =
         usage.input <= inputTokens &&
         reading.statedTokens <= inputTokens + (output?.askedTokens ?? 0) &&
@@ -189,12 +212,16 @@ describe.runIf(PRESENT)('recordings', () => {
 
   it('cost what the price library says, within a micro-dollar, besides tools', () => {
     const differences = billed.flatMap((recording) => {
-      const expected = libraryMicroUsd(recording, recording.usage?.model ?? modelOf(recording)) ?? libraryMicroUsd(recording, modelOf(recording));
+      const expected =
+        libraryMicroUsd(recording, recording.usage?.model ?? modelOf(recording)) ??
+        libraryMicroUsd(recording, modelOf(recording));
       if (expected === null) return [];
       const call = callFor(recording);
       const { statedMicroUsd } = readingOf(recording, call);
       const difference = statedMicroUsd - expected;
-      return difference >= -1e-6 && difference <= 1 ? [] : [{ id: recording.id, tools: toolsOf(recording), statedMicroUsd, expected }];
+      return difference >= -1e-6 && difference <= 1
+        ? []
+        : [{ id: recording.id, tools: toolsOf(recording), statedMicroUsd, expected }];
     });
     expect(differences.filter(({ tools }) => tools.length === 0)).toEqual([]);
     // Tools are charged on top, never instead.
@@ -220,7 +247,11 @@ describe.runIf(PRESENT)('recordings', () => {
       for (const event of eventsOf(recording.body)) {
         meter.event(event);
         const reading = meter.reading();
-        const charge = Math.max(reading.statedMicroUsd, reading.leastMicroUsd, reading.final ? 0 : reading.meteredMicroUsd);
+        const charge = Math.max(
+          reading.statedMicroUsd,
+          reading.leastMicroUsd,
+          reading.final ? 0 : reading.meteredMicroUsd,
+        );
         expect(charge, recording.id).toBeGreaterThanOrEqual(leastSoFar);
         leastSoFar = Math.max(leastSoFar, reading.statedMicroUsd, reading.leastMicroUsd);
         expect(Math.max(reading.leastTokens, reading.meteredTokens), recording.id).toBeGreaterThanOrEqual(tokensSoFar);
@@ -235,7 +266,9 @@ describe.runIf(PRESENT)('recordings', () => {
       const reading = readingOf(recording, callFor(recording));
       if (reading.hiddenOutput || reading.stated === null) return [];
       const { outputTokensBound } = reading;
-      return outputTokensBound >= reading.stated.outputTokens ? [] : [{ id: recording.id, outputTokensBound, output: reading.stated.outputTokens }];
+      return outputTokensBound >= reading.stated.outputTokens
+        ? []
+        : [{ id: recording.id, outputTokensBound, output: reading.stated.outputTokens }];
     });
     expect(violations).toEqual([]);
   });
@@ -258,7 +291,10 @@ function toolsOf(recording: Recording): readonly string[] {
     return Object.keys(tool).filter((name) => /^(google|code|url|file)/.test(name) && recording.provider === 'google');
   });
   const model = modelOf(recording);
-  return [...named, ...(recording.request['web_search_options'] === undefined && !model.includes('search') ? [] : ['web_search'])];
+  return [
+    ...named,
+    ...(recording.request['web_search_options'] === undefined && !model.includes('search') ? [] : ['web_search']),
+  ];
 }
 
 /** A body without the ceiling that was set and the usage option that was forced. */

@@ -41,7 +41,7 @@ export class MessagesMeter implements Meter {
       return 'pass';
     }
     this.#ambiguous ||= ambiguous;
-    switch (textOf(value['type']) ?? event.event) {
+    switch (textOf(value['type']) ?? event.event ?? '') {
       case 'message_start': {
         const message = objectOf(value['message']);
         tally.model(message?.['model']);
@@ -106,7 +106,8 @@ export class MessagesMeter implements Meter {
       tally.fee('web_search', { microUsd: this.#searches * this.#fee('web_search') });
     }
     // One container serves all executions of an answer, and is billed for one stretch of time.
-    if (textOf(tool)?.endsWith('code_execution') === true) tally.fee('code_execution', { microUsd: this.#fee('code_execution') });
+    if (textOf(tool)?.endsWith('code_execution') === true)
+      tally.fee('code_execution', { microUsd: this.#fee('code_execution') });
   }
 
   #counts(stated: JsonObject | null, final: boolean): void {

@@ -4,7 +4,16 @@ import { accepted, type Result } from '../../denial.ts';
 import type { HostedToolBound } from '../../policy/policy.ts';
 import { ADVICE_OUTPUT_TOKENS, ANTHROPIC_HOSTED_TOOLS } from '../bounds.ts';
 import { generation } from '../call.ts';
-import { objectOf, objectsOf, optionalCount, optionalCounts, optionalSwitch, textOf, unboundedMember, unpriced } from '../fields.ts';
+import {
+  objectOf,
+  objectsOf,
+  optionalCount,
+  optionalCounts,
+  optionalSwitch,
+  textOf,
+  unboundedMember,
+  unpriced,
+} from '../fields.ts';
 import { hostedUse, InputBound } from '../input-bound.ts';
 import { appendElement, setMember, wrapValue, type Edit } from '../json-edit.ts';
 import { readModelled } from '../modelled.ts';
@@ -75,7 +84,8 @@ export function readMessages(request: RouteRequest, context: ReadContext): Resul
       meter: (tariff) =>
         new MessagesMeter(tariff, {
           terms: terms.value,
-          feeOf: (tool): HostedToolBound | undefined => bounds.hostedTools.get(tool) ?? ANTHROPIC_HOSTED_TOOLS.get(tool),
+          feeOf: (tool): HostedToolBound | undefined =>
+            bounds.hostedTools.get(tool) ?? ANTHROPIC_HOSTED_TOOLS.get(tool),
           priceOf: (name) => priceOfModel(context.policy, 'anthropic', name ?? model, context.nowMs) ?? priced,
         }),
     }),
@@ -154,7 +164,11 @@ function adviceCost(advisors: readonly AdvisorUse[], context: ReadContext, conte
     const priced = priceOfModel(context.policy, 'anthropic', advisor.model, context.nowMs);
     if (priced === null) return unpriced(advisor.model);
     const window = Math.min(contextTokens, priced.contextTokens);
-    const read = costAt(window, worstRate(priced.card, ['input', 'cacheWrite', 'cacheWrite5m'], window), LIST_PRICE_PERMILLE);
+    const read = costAt(
+      window,
+      worstRate(priced.card, ['input', 'cacheWrite', 'cacheWrite5m'], window),
+      LIST_PRICE_PERMILLE,
+    );
     const written = costAt(
       advisor.maxTokens ?? ADVICE_OUTPUT_TOKENS,
       worstRate(priced.card, ['output', 'reasoning'], window),

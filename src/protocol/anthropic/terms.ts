@@ -21,11 +21,11 @@ export function priceTerms(body: JsonObject, model: string, declared: boolean): 
   const speed = body['speed'] ?? 'standard';
   if (speed !== 'standard' && speed !== 'fast') return refused('policy-denied', 'Nothing prices this "speed".');
   const tier = body['service_tier'] ?? 'auto';
-  if (tier !== 'auto' && tier !== 'standard_only') return refused('policy-denied', 'Nothing prices this "service_tier".');
+  if (tier !== 'auto' && tier !== 'standard_only')
+    return refused('policy-denied', 'Nothing prices this "service_tier".');
   const regional = hasRegionalPremium(model) && !declared ? REGIONAL_PERMILLE : LIST_PRICE_PERMILLE;
   const fast = speed === 'fast' ? FAST_PERMILLE : LIST_PRICE_PERMILLE;
   const geo = body['inference_geo'] ?? null;
-  const scaled = (a: number, b: number): number => Math.ceil((a * b) / LIST_PRICE_PERMILLE);
   return accepted({
     worstPermille: scaled(fast, geo === 'global' ? LIST_PRICE_PERMILLE : regional),
     usualPermille: scaled(fast, geo === null || geo === 'global' ? LIST_PRICE_PERMILLE : regional),
@@ -40,6 +40,10 @@ export function priceTerms(body: JsonObject, model: string, declared: boolean): 
   });
 }
 
+function scaled(a: number, b: number): number {
+  return Math.ceil((a * b) / LIST_PRICE_PERMILLE);
+}
+
 /** Letters of "cache_control" and "1h" written as escapes: then the text is not searched but the worst is taken. */
 const ESCAPED_NAME = /\\u00(31|5f|6[0-9a-f]|7[0-9a])/i;
 
@@ -47,7 +51,9 @@ const ESCAPED_NAME = /\\u00(31|5f|6[0-9a-f]|7[0-9a])/i;
 export function cacheWritesOf(text: string): readonly Unit[] {
   const escaped = text.includes('\\u00') && ESCAPED_NAME.test(text);
   if (!escaped && !text.includes('"cache_control"')) return [];
-  return escaped || text.includes('"1h"') ? ['cacheWrite', 'cacheWrite5m', 'cacheWrite1h'] : ['cacheWrite', 'cacheWrite5m'];
+  return escaped || text.includes('"1h"')
+    ? ['cacheWrite', 'cacheWrite5m', 'cacheWrite1h']
+    : ['cacheWrite', 'cacheWrite5m'];
 }
 
 const LONG_CONTEXT_TOKENS = 200_000;
@@ -73,7 +79,10 @@ export function longContextCard(model: string): (card: RateCard) => RateCard {
     const rates = new Map<Unit, Rate>();
     for (const { unit, rate } of card.lines) {
       const dearer = unit === 'output' || unit === 'reasoning' ? 1.5 : 2;
-      const tier = { aboveInputTokens: LONG_CONTEXT_TOKENS, microUsdPerMillion: Math.ceil(rate.microUsdPerMillion * dearer) };
+      const tier = {
+        aboveInputTokens: LONG_CONTEXT_TOKENS,
+        microUsdPerMillion: Math.ceil(rate.microUsdPerMillion * dearer),
+      };
       rates.set(unit, rate.tiers.length > 0 ? rate : { ...rate, tiers: [tier] });
     }
     const premium = rateCard(card.id, rates);

@@ -58,7 +58,8 @@ export class GeminiMeter implements Meter {
       this.#tally.flag(whole ? 'answer-unreadable' : 'event-unreadable');
       return;
     }
-    for (const chunk of chunks) if (chunk.value !== null) this.#chunk(chunk.value, { ambiguous: chunk.ambiguous, whole });
+    for (const chunk of chunks)
+      if (chunk.value !== null) this.#chunk(chunk.value, { ambiguous: chunk.ambiguous, whole });
   }
 
   #chunk(chunk: JsonObject, { ambiguous, whole }: { readonly ambiguous: boolean; readonly whole: boolean }): void {
@@ -96,7 +97,7 @@ export class GeminiMeter implements Meter {
 
   #candidate(candidate: JsonObject): void {
     const tally = this.#tally;
-    const place = String(candidate['index'] ?? 0);
+    const place = JSON.stringify(candidate['index'] ?? 0);
     if (!this.#begun.has(place)) {
       this.#begun.add(place);
       tally.frame();

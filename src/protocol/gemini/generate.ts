@@ -95,7 +95,10 @@ export function readGenerate(request: RouteRequest, context: ReadContext, target
 }
 
 /** The model in the body, where it is named too, must be the one in the path. */
-export function modelDisagreement(inBody: unknown, inPath: string): { readonly ok: false; readonly denial: Denial } | null {
+export function modelDisagreement(
+  inBody: unknown,
+  inPath: string,
+): { readonly ok: false; readonly denial: Denial } | null {
   if (inBody === undefined || inBody === null) return null;
   const name = textOf(inBody)?.replace(/^(tunedModels|models)\//, '');
   return name === inPath ? null : refused('bad-request', 'The body names another model than the path.');

@@ -7,7 +7,15 @@ import { globMatches } from '../glob.ts';
 import type { Call, Protocol } from '../protocol.ts';
 
 export const http: Protocol = {
-  requestHeaders: ['accept-language', 'if-match', 'if-modified-since', 'if-none-match', 'if-unmodified-since', 'prefer', 'range'],
+  requestHeaders: [
+    'accept-language',
+    'if-match',
+    'if-modified-since',
+    'if-none-match',
+    'if-unmodified-since',
+    'prefer',
+    'range',
+  ],
   responseHeaders: [
     'accept-ranges',
     'allow',

@@ -40,7 +40,8 @@ export class ChatMeter implements Meter {
       return 'pass';
     }
     this.#chunk(value, 'delta', ambiguous);
-    const usageOnly = Array.isArray(value['choices']) && value['choices'].length === 0 && objectOf(value['usage']) !== null;
+    const usageOnly =
+      Array.isArray(value['choices']) && value['choices'].length === 0 && objectOf(value['usage']) !== null;
     return usageOnly && this.#options.usageHidden ? 'hide' : 'pass';
   }
 

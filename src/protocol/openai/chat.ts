@@ -112,7 +112,10 @@ function readSettings(value: JsonObject): Result<ChatSettings> {
   const choices = Math.max(n ?? 1, best_of ?? 1);
   if (choices > MAX_CHOICES) return refused('bad-request', `"n" must be at most ${MAX_CHOICES}.`);
   const options = value['stream_options'] ?? {};
-  const usage = objectOf(options) === null ? refused('bad-request', '"stream_options" must be an object.') : optionalSwitch({ ...options }, 'include_usage');
+  const usage =
+    objectOf(options) === null
+      ? refused('bad-request', '"stream_options" must be an object.')
+      : optionalSwitch({ ...options }, 'include_usage');
   if (!usage.ok) return usage;
   return accepted({
     choices,

@@ -93,7 +93,8 @@ function read(request: RouteRequest, context: ReadContext, action: 'responses' |
 function refuseUnbounded(value: JsonObject): { readonly ok: false; readonly denial: Denial } | null {
   const background = optionalSwitch(value, 'background');
   if (!background.ok) return background;
-  if (background.value) return refused('policy-denied', 'Responses in the background outlive their request, so nothing meters them.');
+  if (background.value)
+    return refused('policy-denied', 'Responses in the background outlive their request, so nothing meters them.');
   // A stored prompt can bring tools and settings that the request does not show.
   return unboundedMember(value, ['prompt', ...UNBOUNDED_MEMBERS]);
 }

@@ -32,7 +32,13 @@ const CONTAINER_GIGABYTES: ReadonlyMap<unknown, number> = new Map<unknown, numbe
  * Members that compatible providers take: other models to fall back on, searches and plugins that are billed. OpenAI's own
  * API has none of them.
  */
-export const UNBOUNDED_MEMBERS: readonly string[] = ['models', 'fallbacks', 'plugins', 'search_parameters', 'enable_search'];
+export const UNBOUNDED_MEMBERS: readonly string[] = [
+  'models',
+  'fallbacks',
+  'plugins',
+  'search_parameters',
+  'enable_search',
+];
 
 /** Dates and preview versions aside: "web_search_preview_2025_03_11" is "web_search_preview". */
 export function toolName(type: string): string {
@@ -69,7 +75,8 @@ function countTool(tool: JsonObject, input: InputBound, bounds: UsageBounds): Re
     if (gigabytes === undefined) return refused('policy-denied', 'Nothing prices a container of this memory_limit.');
     bound = { ...bound, microUsdPerUse: microUsd(bound.microUsdPerUse * gigabytes) };
     // Files given to a container, or left in one, are read by the tool and can be shown to the model once.
-    if (environment === null || environment['type'] !== 'auto' || environment['file_ids'] !== undefined) input.listing();
+    if (environment === null || environment['type'] !== 'auto' || environment['file_ids'] !== undefined)
+      input.listing();
   }
   if (name === 'mcp') input.listing();
   input.hosted({ name, bound });
