@@ -106,7 +106,7 @@ function readRoute({ name, route, rules, report }: RouteSource): RoutePolicy {
     auth,
     scope: route.scope,
     feature: route.feature ?? null,
-    fees: readFees(route, (keys, reason) => report(at(...keys), reason)),
+    fees: readFees(route, (keys, reason, onKey) => report(at(...keys), reason, onKey)),
     forwardHeaders: (route.forward_headers ?? []).map((header) => header.toLowerCase()),
     timeoutMs: route.timeout_seconds * 1_000,
   };
@@ -116,14 +116,14 @@ function readRoute({ name, route, rules, report }: RouteSource): RoutePolicy {
 const AUTH_HEADERS = new Set(['authorization', 'x-api-key', 'x-goog-api-key', 'api-key']);
 
 /** A request that matches no fee is refused with `policy-denied`: what has no price is not let through for nothing. */
-function readFees(route: RouteSource['route'], report: (keys: readonly PropertyKey[], reason: string) => void): readonly Fee[] {
+function readFees(route: RouteSource['route'], report: Report): readonly Fee[] {
   const { fees } = route;
   if (route.protocol !== 'http') {
     if (fees !== undefined) report(['fees'], 'is for protocol http only; models are priced by their tokens');
     return [];
   }
   if (fees === undefined || fees.length === 0) {
-    report([], 'has no fees, so that every request would be refused; `fees: [{ usd: "0" }]` makes it free');
+    report([], 'has no fees, so that every request would be refused; `fees: [{ usd: "0" }]` makes it free', 'on-key');
     return [];
   }
   return fees.map((fee, index) => {
