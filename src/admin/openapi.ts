@@ -3,6 +3,7 @@ import * as z from 'zod';
 import { ADMIN_ROLES } from '../credential/admin-token.ts';
 import { PROBLEMS, type ProblemCode } from '../http/problems.ts';
 import type { AdminRoute, AnswerShape } from './route.ts';
+import { answerSchemas } from './schemas.ts';
 
 type Json = Readonly<Record<string, unknown>>;
 
@@ -27,7 +28,7 @@ export function openApiDocument(routes: readonly AdminRoute[]): Json {
     paths,
     components: {
       securitySchemes: { adminToken: { type: 'http', scheme: 'bearer' } },
-      schemas: { Problem: problemSchema() },
+      schemas: { ...namedSchemas(), Problem: problemSchema() },
     },
   };
 }
@@ -55,8 +56,8 @@ function answerOf(answer: AnswerShape): Json {
   return {
     description: answer.description,
     content: {
-      'application/json': { schema: outputSchema(answer.schema) },
-      ...(answer.ndjson === undefined ? {} : { 'application/x-ndjson': { schema: outputSchema(answer.ndjson) } }),
+      'application/json': { schema: namedSchema(answer.schema) },
+      ...(answer.ndjson === undefined ? {} : { 'application/x-ndjson': { schema: namedSchema(answer.ndjson) } }),
     },
   };
 }
@@ -93,8 +94,23 @@ function inputSchema(schema: z.ZodType): Json {
   return rest;
 }
 
-/** Schemas with an id are inlined: `$defs` inside a response would not resolve from the document's root. */
-function outputSchema(schema: z.ZodType): Json {
-  const { $schema: _dialect, ...rest } = z.toJSONSchema(schema, { io: 'output', reused: 'inline' });
-  return rest;
+/** The schemas of answers, which refer to each other by name. */
+function namedSchemas(): Json {
+  const { schemas } = z.toJSONSchema(answerSchemas, { io: 'output', uri: componentUri });
+  return Object.fromEntries(
+    Object.entries(schemas).map(([name, schema]) => {
+      const { $schema: _dialect, $id: _id, ...rest } = schema;
+      return [name, rest];
+    }),
+  );
+}
+
+function namedSchema(schema: z.ZodType): Json {
+  const id = answerSchemas.get(schema)?.id;
+  if (id === undefined) throw new Error('an answer without a name in the OpenAPI document');
+  return { $ref: componentUri(id) };
+}
+
+function componentUri(id: string): string {
+  return `#/components/schemas/${id}`;
 }

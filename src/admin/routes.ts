@@ -28,12 +28,15 @@ export const ADMIN_ROUTES: readonly AdminRoute[] = [
   }),
 ];
 
+const PREFIX = '/admin';
+
 interface AdminEnv {
   Variables: { admin: Admin; requestId: string };
 }
 
 /**
- * The control plane as one Hono app for all of `/admin/*`. Order of refusals: browser origin (403), credential (401),
+ * The control plane as one Hono app, to be mounted at `/admin`: it answers for everything below, unknown addresses
+ * included. Order of refusals: browser origin (403), credential (401),
  * address and method (404, 405), role (403), input (400, 413, 415). Objects that cannot be asked are 503, with nothing
  * said about why outside the log.
  */
@@ -62,7 +65,7 @@ export function adminRoutes(parts: AdminParts): Hono<AdminEnv> {
   });
 
   for (const route of ADMIN_ROUTES) {
-    app.on(route.method, route.path.replace('{id}', ':id'), async (context) => {
+    app.on(route.method, route.path.replace(PREFIX, '').replace('{id}', ':id'), async (context) => {
       const admin = context.get('admin');
       const denied = roleProblem(admin, route.role);
       if (denied !== null) return answer(context.get('requestId'), denied);
@@ -72,7 +75,7 @@ export function adminRoutes(parts: AdminParts): Hono<AdminEnv> {
     });
   }
 
-  app.notFound((context) => {
+  app.all('*', (context) => {
     const methods = methodsAt(context.req.path);
     if (methods.length === 0) return answer(context.get('requestId'), { code: 'resource-unknown', detail: 'There is nothing at this address.' });
     return answer(

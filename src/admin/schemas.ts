@@ -85,8 +85,11 @@ export const ledgerQuery = group({
 
 export const noQuery = group({});
 
+/** What calls answer with, by the name that the OpenAPI document gives it. */
+export const answerSchemas = z.registry<{ id: string }>();
+
 const usd = z.string().regex(/^-?\d+\.\d{6}$/).meta({ description: 'USD, with six decimals.' });
-const time = z.iso.datetime();
+const time = z.string().meta({ format: 'date-time' });
 const count = z.int();
 
 export const sessionAnswer = z
@@ -111,11 +114,11 @@ export const sessionAnswer = z
     trip: z.strictObject({ at: time, reason: z.string(), evidence: z.record(z.string(), z.union([z.string(), z.number()])) }).nullable(),
     revocation: z.strictObject({ at: time, reason: z.string(), by: z.string() }).nullable(),
   })
-  .meta({ id: 'Session' });
+  .register(answerSchemas, { id: 'Session' });
 
 export const issuedAnswer = z
   .strictObject({ session: sessionAnswer, token: z.string().meta({ description: 'The credential. It is shown once.' }), expires_at: time })
-  .meta({ id: 'Issued' });
+  .register(answerSchemas, { id: 'Issued' });
 
 export const listAnswer = z
   .strictObject({
@@ -123,7 +126,7 @@ export const listAnswer = z
     unreachable: z.array(z.string()).meta({ description: 'Sessions of this page that could not be asked.' }),
     next_cursor: z.string().nullable(),
   })
-  .meta({ id: 'Sessions' });
+  .register(answerSchemas, { id: 'Sessions' });
 
 export const ledgerEntryAnswer = z
   .strictObject({
@@ -146,8 +149,10 @@ export const ledgerEntryAnswer = z
     adjusts: z.string().optional(),
     flags: z.array(z.string()).optional(),
   })
-  .meta({ id: 'LedgerEntry' });
+  .register(answerSchemas, { id: 'LedgerEntry' });
 
-export const ledgerAnswer = z.strictObject({ entries: z.array(ledgerEntryAnswer), next_cursor: z.string().nullable() }).meta({ id: 'Ledger' });
+export const ledgerAnswer = z.strictObject({ entries: z.array(ledgerEntryAnswer), next_cursor: z.string().nullable() }).register(answerSchemas, { id: 'Ledger' });
 
-export const openApiAnswer = z.looseObject({ openapi: z.string(), paths: z.record(z.string(), z.unknown()) });
+export const openApiAnswer = z
+  .looseObject({ openapi: z.string(), paths: z.record(z.string(), z.unknown()) })
+  .register(answerSchemas, { id: 'OpenApi' });

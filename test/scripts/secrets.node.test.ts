@@ -1,0 +1,71 @@
+import { mkdtempSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseEnv } from 'node:util';
+import { describe, expect, it } from 'vitest';
+import { devVarsLine, ensureLocalSecrets, makeAdminTokens, makeSigningKeys, rotateSigningKeys } from '../../scripts/secrets.ts';
+import { parseConfig } from '../../src/config.ts';
+
+const POLICY = 'version: 1\nroutes: { r: { upstream: "https://a.example.com", protocol: openai, scope: a } }\n';
+
+function newFile(): string {
+  return join(mkdtempSync(join(tmpdir(), 'fusebox-test-')), '.dev.vars');
+}
+
+describe('the secrets of a developer\'s machine', () => {
+  it('are made on first start, for the owner only, and the gateway takes them', async () => {
+    const file = newFile();
+    const { vars, created } = await ensureLocalSecrets({ file, environment: {} });
+    expect(created).toEqual(['SESSION_SIGNING_KEYS', 'ADMIN_TOKEN']);
+    expect(statSync(file).mode & 0o777).toBe(0o600);
+    expect(parseEnv(readFileSync(file, 'utf8'))).toEqual(vars);
+    expect(await parseConfig(vars, POLICY)).toMatchObject({ ok: true });
+  });
+
+  it('stay as they are on the next start', async () => {
+    const file = newFile();
+    const first = await ensureLocalSecrets({ file, environment: {} });
+    const text = readFileSync(file, 'utf8');
+    expect(await ensureLocalSecrets({ file, environment: {} })).toEqual({ vars: first.vars, created: [] });
+    expect(readFileSync(file, 'utf8')).toBe(text);
+  });
+
+  it('are added to what is there, and never replace it', async () => {
+    const file = newFile();
+    writeFileSync(file, "OPENAI_API_KEY='sk-1'\nADMIN_TOKEN=mine-alone", { mode: 0o644 });
+    const { vars, created } = await ensureLocalSecrets({ file, environment: {} });
+    expect(created).toEqual(['SESSION_SIGNING_KEYS']);
+    expect(vars).toMatchObject({ OPENAI_API_KEY: 'sk-1', ADMIN_TOKEN: 'mine-alone' });
+    expect(parseEnv(readFileSync(file, 'utf8'))).toEqual(vars);
+    expect(statSync(file).mode & 0o777).toBe(0o600);
+  });
+
+  it('give way to an admin token of the environment, which is not written down', async () => {
+    const file = newFile();
+    const { vars, created } = await ensureLocalSecrets({ file, environment: { ADMIN_TOKEN: 'from-outside' } });
+    expect(created).toEqual(['SESSION_SIGNING_KEYS']);
+    expect(vars['ADMIN_TOKEN']).toBe('from-outside');
+    expect(readFileSync(file, 'utf8')).not.toContain('from-outside');
+  });
+
+  it('cannot break out of their line', () => {
+    expect(() => devVarsLine('A', "x'\nB=1")).toThrow(RangeError);
+  });
+});
+
+describe('the secrets of production', () => {
+  it('are taken by the gateway', async () => {
+    const admin = makeAdminTokens('ann');
+    const reading = await parseConfig({ SESSION_SIGNING_KEYS: await makeSigningKeys(), ADMIN_TOKENS: admin.value }, POLICY);
+    expect(reading.ok && reading.config.admins[0]).toMatchObject({ id: 'ann', roles: ['viewer', 'issuer', 'operator', 'approver'] });
+    expect(admin.value).not.toContain(admin.token);
+  });
+
+  it('rotate: the new key signs, the old one verifies', async () => {
+    const old = await makeSigningKeys();
+    const reading = await parseConfig({ SESSION_SIGNING_KEYS: await rotateSigningKeys(old), ADMIN_TOKENS: makeAdminTokens().value }, POLICY);
+    const oldKid = (JSON.parse(old) as { kid: string }[])[0]?.kid;
+    expect(reading.ok && [...reading.config.keys.byKid.keys()].indexOf(String(oldKid))).toBe(1);
+    expect(reading.ok && reading.config.keys.signer.kid).not.toBe(oldKid);
+  });
+});

@@ -1,0 +1,190 @@
+// The control plane over ports in memory: sessions that know their state and nothing of money, for tests of what is said
+// over HTTP. The real objects are tried by the black-box tests.
+import { Hono } from 'hono';
+import { adminRoutes } from '../../src/admin/routes.ts';
+import { type Config, parseConfig } from '../../src/config.ts';
+import { microUsd } from '../../src/money.ts';
+import type { ControlRpc, IndexedSession, RevokedSession } from '../../src/rpc/control-rpc.ts';
+import type { Act, LedgerEntry, SessionIdentity, SessionRpc, SessionView } from '../../src/rpc/session-rpc.ts';
+import { NOW_MS, privateJwk } from './credentials.ts';
+
+export const TOKENS = {
+  viewer: 'viewer-token-for-tests-0000000000000000',
+  issuer: 'issuer-token-for-tests-0000000000000000',
+  operator: 'operator-token-for-tests-00000000000000',
+  approver: 'approver-token-for-tests-00000000000000',
+} as const;
+
+const POLICY = `version: 1
+sessions: { ttl_seconds: 600, ttl_seconds_max: 3600, limits: { spend_usd: "2.50", requests_per_minute: 60 } }
+routes: { free: { upstream: "https://free.example.com", protocol: http, scope: free, fees: [{ usd: 0 }] } }
+`;
+
+export interface FakeSession {
+  view: SessionView;
+  entries: LedgerEntry[];
+  acts: Act[];
+}
+
+export interface AdminWorld {
+  readonly config: Config;
+  readonly app: Pick<Hono, 'fetch'>;
+  readonly objects: Map<string, FakeSession>;
+  readonly index: IndexedSession[];
+  readonly revocations: RevokedSession[];
+  /** What was called, in order. */
+  readonly calls: string[];
+  readonly logged: Readonly<Record<string, unknown>>[];
+  /** Names of ports that reject from now on. */
+  readonly broken: Set<string>;
+  nowMs: number;
+  call(method: string, path: string, options?: CallOptions): Promise<Response>;
+}
+
+export interface CallOptions {
+  readonly token?: string | null;
+  readonly body?: unknown;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+async function sha256(text: string): Promise<string> {
+  const digest = await crypto.subtle.digest('SHA-256', new TextEncoder().encode(text));
+  return Array.from(new Uint8Array(digest), (octet) => octet.toString(16).padStart(2, '0')).join('');
+}
+
+export async function adminWorld(env: Readonly<Record<string, string>> = {}, policy = POLICY): Promise<AdminWorld> {
+  const admins = await Promise.all(
+    Object.entries(TOKENS).map(async ([role, token]) => ({ id: `the-${role}`, owner: role, sha256: await sha256(token), roles: [role] })),
+  );
+  const reading = await parseConfig(
+    { SESSION_SIGNING_KEYS: JSON.stringify([await privateJwk('k1')]), ADMIN_TOKENS: JSON.stringify(admins), ...env },
+    policy,
+  );
+  if (!reading.ok) throw new Error(JSON.stringify(reading.errors));
+  const { config } = reading;
+  const world: Omit<AdminWorld, 'app' | 'call'> & { nowMs: number } = {
+    config,
+    objects: new Map(),
+    index: [],
+    revocations: [],
+    calls: [],
+    logged: [],
+    broken: new Set(),
+    nowMs: NOW_MS,
+  };
+  let ids = 0;
+  const admin = adminRoutes({
+    config,
+    sessions: (name) => fakeSession(world, name),
+    control: fakeControl(world),
+    now: () => world.nowMs,
+    newId: () => `id-${(ids += 1)}`,
+    log: (entry) => world.logged.push(entry),
+  });
+  const app = new Hono().route('/admin', admin);
+  const call = async (method: string, path: string, options: CallOptions = {}): Promise<Response> => {
+    const token = options.token === undefined ? TOKENS.viewer : options.token;
+    const body = options.body === undefined ? null : typeof options.body === 'string' ? options.body : JSON.stringify(options.body);
+    const headers = {
+      ...(token === null ? {} : { authorization: `Bearer ${token}` }),
+      ...(body === null ? {} : { 'content-type': 'application/json' }),
+      ...options.headers,
+    };
+    return app.fetch(new Request(`https://gateway.example${path}`, { method, headers, body }));
+  };
+  return Object.assign(world, { app, call });
+}
+
+function viewOf(session: SessionIdentity, nowMs: number): SessionView {
+  return {
+    identity: session,
+    createdAtMs: nowMs,
+    status: 'active',
+    limits: session.limits,
+    spend: { settledMicroUsd: microUsd(0), heldMicroUsd: microUsd(0), availableMicroUsd: session.limits.spendMicroUsd },
+    tokens: { settled: 0, held: 0, available: session.limits.tokens },
+    requests: { admitted: 0, denied: 0 },
+    breaker: { state: 'closed', sinceMs: nowMs, reason: null },
+    warnings: [],
+    revocation: null,
+    trip: null,
+  };
+}
+
+function fakeSession(world: Pick<AdminWorld, 'objects' | 'calls' | 'broken' | 'nowMs'>, name: string): SessionRpc {
+  const change = async (method: string, act: Act, view: (now: SessionView) => SessionView) => {
+    touch(method);
+    const known = world.objects.get(name);
+    if (known === undefined) return { known: false as const };
+    known.acts.push(act);
+    known.view = view(known.view);
+    return { known: true as const, view: known.view };
+  };
+  const touch = (method: string): void => {
+    if (world.broken.has(name) || world.broken.has(`session.${method}`)) throw new Error('object overloaded');
+    world.calls.push(`session.${method}`);
+  };
+  const notHere = async (): Promise<never> => {
+    throw new Error('not for the control plane');
+  };
+  return {
+    admit: notHere,
+    extend: notHere,
+    settle: notHere,
+    void: notHere,
+    watch: notHere,
+    async create({ session, act }) {
+      touch('create');
+      if (world.objects.has(name)) return { created: false };
+      const view = viewOf(session, world.nowMs);
+      world.objects.set(name, { view, entries: [], acts: [act] });
+      return { created: true, view };
+    },
+    async describe() {
+      touch('describe');
+      const known = world.objects.get(name);
+      return known === undefined ? { known: false } : { known: true, view: known.view };
+    },
+    renew: ({ expiresAtMs, act }) =>
+      change('renew', act, (view) => (view.status === 'revoked' ? view : { ...view, identity: { ...view.identity, expiresAtMs } })),
+    changeLimits: ({ patch, act }) => change('changeLimits', act, (view) => ({ ...view, limits: { ...view.limits, ...patch } })),
+    revoke: (act) =>
+      change('revoke', act, (view) => ({ ...view, status: 'revoked', revocation: { atMs: world.nowMs, reason: act.reason, by: act.by } })),
+    reset: (act) => change('reset', act, (view) => ({ ...view, breaker: { ...view.breaker, state: 'closed' } })),
+    async ledger({ cursor, limit }) {
+      touch('ledger');
+      const from = Number(cursor ?? 0);
+      const entries = world.objects.get(name)?.entries ?? [];
+      return { entries: entries.slice(from, from + limit), nextCursor: from + limit < entries.length ? String(from + limit) : null };
+    },
+  };
+}
+
+function fakeControl(world: Pick<AdminWorld, 'index' | 'revocations' | 'calls' | 'broken'>): ControlRpc {
+  const touch = (method: string): void => {
+    if (world.broken.has(`control.${method}`)) throw new Error('object overloaded');
+    world.calls.push(`control.${method}`);
+  };
+  return {
+    async record(session) {
+      touch('record');
+      const known = world.index.findIndex((other) => other.sid === session.sid);
+      if (known < 0) world.index.push(session);
+      else world.index[known] = session;
+    },
+    async list({ agent, cursor, limit }) {
+      touch('list');
+      const from = Number(cursor ?? 0);
+      const all = world.index.filter((session) => agent === null || session.agent === agent);
+      return { sessions: all.slice(from, from + limit), nextCursor: from + limit < all.length ? String(from + limit) : null };
+    },
+    async revoke(session) {
+      touch('revoke');
+      world.revocations.push(session);
+      return { epoch: world.revocations.length };
+    },
+    async head() {
+      throw new Error('not for the control plane');
+    },
+  };
+}
