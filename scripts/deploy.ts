@@ -10,7 +10,9 @@ import { checkPolicyFile } from './policy-check.ts';
 import { makeAdminTokens, makeSigningKeys } from './secrets.ts';
 
 /** What the account says about the Worker's secrets: their names, or why it did not say. */
-export type SecretListing = { readonly ok: true; readonly names: readonly string[] } | { readonly ok: false; readonly reason: string };
+export type SecretListing =
+  | { readonly ok: true; readonly names: readonly string[] }
+  | { readonly ok: false; readonly reason: string };
 
 export interface DeployPlan {
   /** Secrets to upload with this deployment, by name. */
@@ -51,7 +53,11 @@ export async function planDeploy(existing: readonly string[], policySecrets: rea
   const needsAdmin = !existing.includes('ADMIN_TOKENS') && !existing.includes('ADMIN_TOKEN');
   const admin = needsAdmin ? makeAdminTokens() : null;
   if (admin !== null) secrets['ADMIN_TOKENS'] = admin.value;
-  return { secrets, adminToken: admin?.token ?? null, missingProviderKeys: policySecrets.filter((name) => !existing.includes(name)) };
+  return {
+    secrets,
+    adminToken: admin?.token ?? null,
+    missingProviderKeys: policySecrets.filter((name) => !existing.includes(name)),
+  };
 }
 
 function nameOf(entry: unknown): string {
@@ -60,7 +66,10 @@ function nameOf(entry: unknown): string {
 }
 
 function wrangler(args: readonly string[], mode: 'captured' | 'shown'): CommandOutcome {
-  const outcome = spawnSync('npx', ['wrangler', ...args], { encoding: 'utf8', stdio: mode === 'shown' ? 'inherit' : ['inherit', 'pipe', 'pipe'] });
+  const outcome = spawnSync('npx', ['wrangler', ...args], {
+    encoding: 'utf8',
+    stdio: mode === 'shown' ? 'inherit' : ['inherit', 'pipe', 'pipe'],
+  });
   return { exitCode: outcome.status ?? 1, stdout: outcome.stdout ?? '', stderr: outcome.stderr ?? '' };
 }
 
@@ -72,7 +81,13 @@ function say(line: string): void {
 function policySecretsOf(file: string): readonly string[] {
   const reading = parsePolicy(readFileSync(file, 'utf8'), { allowLoopback: false });
   if (!reading.ok) return [];
-  return [...new Set([...reading.policy.routes.values()].flatMap((route) => (route.auth === null ? [] : secretNames(route.auth.value))))];
+  return [
+    ...new Set(
+      [...reading.policy.routes.values()].flatMap((route) =>
+        route.auth === null ? [] : secretNames(route.auth.value),
+      ),
+    ),
+  ];
 }
 
 /** Uploads code and new secrets as one version: there is no moment in which one is there without the other. */
@@ -104,7 +119,8 @@ async function main(args: readonly string[]): Promise<number> {
   const exitCode = deployWith(plan.secrets, args);
   if (exitCode !== 0) return exitCode;
   if (plan.adminToken !== null) say(`\nThe admin token, shown this once (all roles):\n  ${plan.adminToken}`);
-  for (const name of plan.missingProviderKeys) say(`not set yet, its routes answer 503: npx wrangler secret put ${name}`);
+  for (const name of plan.missingProviderKeys)
+    say(`not set yet, its routes answer 503: npx wrangler secret put ${name}`);
   return 0;
 }
 

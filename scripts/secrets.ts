@@ -35,8 +35,9 @@ export async function makeSigningKeys(): Promise<string> {
 
 /** The list with a fresh key first: it signs from now on, and the others verify until they are taken out. */
 export async function rotateSigningKeys(current: string): Promise<string> {
-  const keys: unknown = JSON.parse(current);
-  if (!Array.isArray(keys)) throw new TypeError('not a list of keys');
+  const parsed: unknown = JSON.parse(current);
+  if (!Array.isArray(parsed)) throw new TypeError('not a list of keys');
+  const keys: readonly unknown[] = parsed;
   return JSON.stringify([await makeSigningKey(), ...keys]);
 }
 
@@ -84,7 +85,11 @@ export async function ensureLocalSecrets(options: {
   const lines = Object.entries(missing).map(([name, value]) => devVarsLine(name, value));
   if (lines.length > 0) appendFileSync(file, (before === '' || before.endsWith('\n') ? '' : '\n') + lines.join(''));
   const fromEnvironment = environment['ADMIN_TOKEN'];
-  const vars = { ...withoutUndefined(current), ...missing, ...(fromEnvironment ? { ADMIN_TOKEN: fromEnvironment } : {}) };
+  const vars = {
+    ...withoutUndefined(current),
+    ...missing,
+    ...(fromEnvironment ? { ADMIN_TOKEN: fromEnvironment } : {}),
+  };
   return { vars, created: Object.keys(missing) };
 }
 

@@ -44,7 +44,9 @@ export interface ConfigError {
   readonly remedy: string;
 }
 
-export type ConfigReading = { readonly ok: true; readonly config: Config } | { readonly ok: false; readonly errors: readonly ConfigError[] };
+export type ConfigReading =
+  | { readonly ok: true; readonly config: Config }
+  | { readonly ok: false; readonly errors: readonly ConfigError[] };
 
 export type Environment = Readonly<Record<string, unknown>>;
 
@@ -78,7 +80,20 @@ export async function parseConfig(env: Environment, bundledPolicy: string): Prom
   const halted = isOn(env['HALT']);
   return {
     ok: true,
-    config: { issuer, audience, deploymentId, publicOrigins, adminOrigins, localDevelopment, halted, keys, admins, policy, upstreamAuth, tokens },
+    config: {
+      issuer,
+      audience,
+      deploymentId,
+      publicOrigins,
+      adminOrigins,
+      localDevelopment,
+      halted,
+      keys,
+      admins,
+      policy,
+      upstreamAuth,
+      tokens,
+    },
   };
 }
 
@@ -96,7 +111,11 @@ async function signingKeys(env: Environment, errors: ConfigError[]): Promise<Key
   }
   const reading = await readSigningKeys(text);
   if (reading.ok) return reading.keys;
-  errors.push({ name, problem: `the secret is malformed: ${reading.reason}`, remedy: `npm run secrets -- make ${name} | npx wrangler secret put ${name}` });
+  errors.push({
+    name,
+    problem: `the secret is malformed: ${reading.reason}`,
+    remedy: `npm run secrets -- make ${name} | npx wrangler secret put ${name}`,
+  });
   return null;
 }
 
@@ -106,24 +125,40 @@ function adminEntries(env: Environment, localDevelopment: boolean, errors: Confi
   if (list !== null) {
     const reading = readAdminTokens(list);
     if (reading.ok) admins.push(...reading.admins);
-    else errors.push({ name: 'ADMIN_TOKENS', problem: `the secret is malformed: ${reading.reason}`, remedy: 'npm run secrets -- make ADMIN_TOKENS shows the form' });
+    else
+      errors.push({
+        name: 'ADMIN_TOKENS',
+        problem: `the secret is malformed: ${reading.reason}`,
+        remedy: 'npm run secrets -- make ADMIN_TOKENS shows the form',
+      });
   }
   const token = textOf(env, 'ADMIN_TOKEN');
   if (token !== null) {
     const least = localDevelopment ? MIN_LOCAL_ADMIN_TOKEN_CHARS : MIN_ADMIN_TOKEN_CHARS;
     if (/^[\x21-\x7e]+$/.test(token) && token.length >= least) admins.push(soleAdmin(token));
-    else errors.push({ name: 'ADMIN_TOKEN', problem: `shorter than ${least} characters, or not printable ASCII without spaces`, remedy: 'openssl rand -hex 32 makes one' });
+    else
+      errors.push({
+        name: 'ADMIN_TOKEN',
+        problem: `shorter than ${least} characters, or not printable ASCII without spaces`,
+        remedy: 'openssl rand -hex 32 makes one',
+      });
   }
-  if (list === null && token === null) errors.push({ name: 'ADMIN_TOKENS', problem: 'the secret is missing', remedy: REMEDY_SECRETS });
+  if (list === null && token === null)
+    errors.push({ name: 'ADMIN_TOKENS', problem: 'the secret is missing', remedy: REMEDY_SECRETS });
   return admins;
 }
 
-function policyOf(env: Environment, from: { readonly bundledPolicy: string; readonly localDevelopment: boolean }, errors: ConfigError[]): Policy | null {
+function policyOf(
+  env: Environment,
+  from: { readonly bundledPolicy: string; readonly localDevelopment: boolean },
+  errors: ConfigError[],
+): Policy | null {
   const rules = { allowLoopback: from.localDevelopment };
   const read = (name: string, text: string): Policy | null => {
     const reading = parsePolicy(text, rules);
     if (reading.ok) return reading.policy;
-    for (const error of reading.errors) errors.push({ name: 'policy', problem: describePolicyError(name, error), remedy: 'correct the file' });
+    for (const error of reading.errors)
+      errors.push({ name: 'policy', problem: describePolicyError(name, error), remedy: 'correct the file' });
     return null;
   };
   const base = read('policy.yaml', textOf(env, 'POLICY') ?? from.bundledPolicy);
@@ -144,7 +179,9 @@ function upstreamAuthOf(env: Environment, policy: Policy): ReadonlyMap<string, U
     const filled = fillTemplate(route.auth.value, env);
     all.set(
       route.name,
-      filled.ok ? { ready: true, header: route.auth.header, value: filled.value } : { ready: false, missingSecrets: filled.missing },
+      filled.ok
+        ? { ready: true, header: route.auth.header, value: filled.value }
+        : { ready: false, missingSecrets: filled.missing },
     );
   }
   return all;
@@ -153,7 +190,12 @@ function upstreamAuthOf(env: Environment, policy: Policy): ReadonlyMap<string, U
 function idVariable(env: Environment, name: string, fallback: string, errors: ConfigError[]): string {
   const text = textOf(env, name);
   if (text === null) return fallback;
-  if (!isId(text)) errors.push({ name, problem: 'not an id: letters, digits and ._:- only', remedy: `correct it under [vars] in wrangler.toml` });
+  if (!isId(text))
+    errors.push({
+      name,
+      problem: 'not an id: letters, digits and ._:- only',
+      remedy: `correct it under [vars] in wrangler.toml`,
+    });
   return text;
 }
 
@@ -162,7 +204,12 @@ function originsVariable(env: Environment, name: string, errors: ConfigError[]):
   const origins = (textOf(env, name) ?? '').split(/[\s,]+/).filter((origin) => origin !== '');
   for (const origin of origins) {
     const isOrigin = URL.canParse(origin) && new URL(origin).origin === origin && /^https?:/.test(origin);
-    if (!isOrigin) errors.push({ name, problem: `"${origin}" is not an origin such as https://gateway.example.com`, remedy: 'correct it under [vars] in wrangler.toml' });
+    if (!isOrigin)
+      errors.push({
+        name,
+        problem: `"${origin}" is not an origin such as https://gateway.example.com`,
+        remedy: 'correct it under [vars] in wrangler.toml',
+      });
   }
   return origins;
 }
@@ -170,7 +217,7 @@ function originsVariable(env: Environment, name: string, errors: ConfigError[]):
 /** Anything but a plain no is a yes: a mistyped HALT must not go on serving. */
 function isOn(value: unknown): boolean {
   if (value === undefined || value === null) return false;
-  return !OFF.has(String(value).trim().toLowerCase());
+  return value !== false && !(typeof value === 'string' && OFF.has(value.trim().toLowerCase()));
 }
 
 /** A variable or secret that is set and not empty; white space around it comes from the shell that set it. */

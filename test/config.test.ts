@@ -15,7 +15,9 @@ routes:
     scope: free
     fees: [{ usd: "0" }]
 `;
-const LOCAL = POLICY.replace('openai:\n', 'local-openai:\n').replace('free:\n', 'local-free:\n').replace('https://api.openai.com', 'http://127.0.0.1:9901');
+const LOCAL = POLICY.replace('openai:\n', 'local-openai:\n')
+  .replace('free:\n', 'local-free:\n')
+  .replace('https://api.openai.com', 'http://127.0.0.1:9901');
 const ADMIN_TOKEN = 'a'.repeat(32);
 let good: Environment;
 
@@ -37,7 +39,14 @@ async function namesOf(env: Environment, policy = POLICY): Promise<readonly stri
 describe('the configuration', () => {
   it('needs a signing key and an admin, and nothing else', async () => {
     const config = await configOf(good);
-    expect(config).toMatchObject({ issuer: 'fusebox', audience: 'fusebox', deploymentId: 'fusebox', halted: false, localDevelopment: false, publicOrigins: [] });
+    expect(config).toMatchObject({
+      issuer: 'fusebox',
+      audience: 'fusebox',
+      deploymentId: 'fusebox',
+      halted: false,
+      localDevelopment: false,
+      publicOrigins: [],
+    });
     expect(config.keys.signer.kid).toBe('k1');
     expect(config.admins.map((admin) => admin.id)).toEqual(['admin']);
   });
@@ -49,10 +58,17 @@ describe('the configuration', () => {
   });
 
   it('never quotes a secret', async () => {
-    const secrets = { SESSION_SIGNING_KEYS: '[{"d":"hush-hush"}]', ADMIN_TOKENS: '[{"token":"hush-hush"}]', ADMIN_TOKEN: 'hush-hush' };
+    const secrets = {
+      SESSION_SIGNING_KEYS: '[{"d":"hush-hush"}]',
+      ADMIN_TOKENS: '[{"token":"hush-hush"}]',
+      ADMIN_TOKEN: 'hush-hush',
+    };
     const reading = await parseConfig(secrets, POLICY);
     expect(JSON.stringify(reading)).not.toContain('hush-hush');
-    expect(reading).toMatchObject({ ok: false, errors: [{ name: 'SESSION_SIGNING_KEYS' }, { name: 'ADMIN_TOKENS' }, { name: 'ADMIN_TOKEN' }] });
+    expect(reading).toMatchObject({
+      ok: false,
+      errors: [{ name: 'SESSION_SIGNING_KEYS' }, { name: 'ADMIN_TOKENS' }, { name: 'ADMIN_TOKEN' }],
+    });
   });
 
   it.each([
@@ -70,7 +86,10 @@ describe('the configuration', () => {
   });
 
   it('refuses secrets that are not texts', async () => {
-    expect(await namesOf({ SESSION_SIGNING_KEYS: {}, ADMIN_TOKEN: 5 })).toEqual(['SESSION_SIGNING_KEYS', 'ADMIN_TOKENS']);
+    expect(await namesOf({ SESSION_SIGNING_KEYS: {}, ADMIN_TOKEN: 5 })).toEqual([
+      'SESSION_SIGNING_KEYS',
+      'ADMIN_TOKENS',
+    ]);
   });
 
   it('takes origins separated by commas or spaces', async () => {
@@ -78,7 +97,7 @@ describe('the configuration', () => {
     expect(config.publicOrigins).toEqual(['https://a.example', 'https://b.example:8443']);
   });
 
-  it('takes a shorter admin token on a developer\'s machine', async () => {
+  it("takes a shorter admin token on a developer's machine", async () => {
     expect(await namesOf({ ...good, ADMIN_TOKEN: 'dev-token', LOCAL_DEVELOPMENT: '1' })).toEqual([]);
   });
 
@@ -125,6 +144,9 @@ describe('the policy of the configuration', () => {
 
   it('rules which tokens are accepted', async () => {
     const config = await configOf(good);
-    expect(await config.tokens.verify('nonsense', 0)).toMatchObject({ ok: false, denial: { code: 'credential-invalid' } });
+    expect(await config.tokens.verify('nonsense', 0)).toMatchObject({
+      ok: false,
+      denial: { code: 'credential-invalid' },
+    });
   });
 });

@@ -7,19 +7,21 @@ import { MAX_ADMIN_BODY_BYTES } from '../limits.ts';
 import { nearest } from '../policy/spelling.ts';
 
 /** Keys of the contract that later versions read. */
-const LATER_KEYS = ['public_key', 'csr'];
+const LATER_KEYS = new Set(['public_key', 'csr']);
 const MAX_PROBLEMS_TOLD = 5;
 const JSON_TYPE = /^application\/(?:[a-z0-9.+-]+\+)?json\s*(?:;|$)/i;
 
 /** Reads the JSON body of a request. An absent one counts as `{}`, for calls whose members are all optional. */
 export async function readBody<S extends z.ZodType>(request: Request, schema: S): Promise<Result<z.output<S>>> {
   const encoding = request.headers.get('content-encoding');
-  if (encoding !== null && encoding !== 'identity') return refused('encoding-unsupported', 'The body must not be compressed.');
+  if (encoding !== null && encoding !== 'identity')
+    return refused('encoding-unsupported', 'The body must not be compressed.');
   const bytes = await readBounded(request);
   if (bytes === null) return refused('body-too-large', `The body is larger than ${MAX_ADMIN_BODY_BYTES} bytes.`);
   if (bytes.length === 0) return validate({}, schema);
   const type = request.headers.get('content-type');
-  if (type !== null && !JSON_TYPE.test(type)) return refused('encoding-unsupported', 'The body must be sent as content-type application/json.');
+  if (type !== null && !JSON_TYPE.test(type))
+    return refused('encoding-unsupported', 'The body must be sent as content-type application/json.');
   let text: string;
   try {
     text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
@@ -27,7 +29,9 @@ export async function readBody<S extends z.ZodType>(request: Request, schema: S)
     return refused('bad-request', 'The body is not UTF-8.');
   }
   const reading = readStrictJson(text);
-  return reading.ok ? validate(reading.value, schema) : refused('bad-request', `The body is not JSON: ${reading.reason}.`);
+  return reading.ok
+    ? validate(reading.value, schema)
+    : refused('bad-request', `The body is not JSON: ${reading.reason}.`);
 }
 
 /** Reads the query of a URL; a name that is given twice is refused. */
@@ -49,7 +53,9 @@ function validate<S extends z.ZodType>(value: unknown, schema: S): Result<z.outp
 
 function sentences(issue: z.core.$ZodIssue, schema: z.ZodType): readonly string[] {
   if (issue.code === 'unrecognized_keys') {
-    return issue.keys.map((key) => `${place([...issue.path, key.slice(0, 64)])} ${unknownKey(key, issue.path, schema)}`);
+    return issue.keys.map(
+      (key) => `${place([...issue.path, key.slice(0, 64)])} ${unknownKey(key, issue.path, schema)}`,
+    );
   }
   if (issue.code === 'invalid_union') {
     // The deepest of the alternatives' complaints says more than "none of them".
@@ -60,15 +66,20 @@ function sentences(issue: z.core.$ZodIssue, schema: z.ZodType): readonly string[
 }
 
 function unknownKey(key: string, path: readonly PropertyKey[], schema: z.ZodType): string {
-  if (LATER_KEYS.includes(key)) return 'is not supported by this version';
-  const known = path.length === 0 && 'shape' in schema && typeof schema.shape === 'object' && schema.shape !== null ? Object.keys(schema.shape) : [];
+  if (LATER_KEYS.has(key)) return 'is not supported by this version';
+  const known =
+    path.length === 0 && 'shape' in schema && typeof schema.shape === 'object' && schema.shape !== null
+      ? Object.keys(schema.shape)
+      : [];
   const meant = nearest(key, known);
   return meant === null ? 'is not known' : `is not known; did you mean "${meant}"?`;
 }
 
 function place(path: readonly PropertyKey[]): string {
   if (path.length === 0) return 'the body';
-  return path.map((key, index) => (typeof key === 'number' ? `[${key}]` : `${index === 0 ? '' : '.'}${String(key)}`)).join('');
+  return path
+    .map((key, index) => (typeof key === 'number' ? `[${key}]` : `${index === 0 ? '' : '.'}${String(key)}`))
+    .join('');
 }
 
 /** The body's bytes, or null where there are too many. Never holds more than the bound and one chunk. */
@@ -76,14 +87,11 @@ async function readBounded(request: Request): Promise<Uint8Array | null> {
   if (request.body === null) return new Uint8Array();
   const chunks: Uint8Array[] = [];
   let length = 0;
-  const reader: ReadableStreamDefaultReader<Uint8Array> = request.body.getReader();
-  for (let part = await reader.read(); !part.done; part = await reader.read()) {
-    length += part.value.length;
-    if (length > MAX_ADMIN_BODY_BYTES) {
-      await reader.cancel();
-      return null;
-    }
-    chunks.push(part.value);
+  // Leaving the loop early cancels the stream.
+  for await (const chunk of request.body as ReadableStream<Uint8Array>) {
+    length += chunk.length;
+    if (length > MAX_ADMIN_BODY_BYTES) return null;
+    chunks.push(chunk);
   }
   const bytes = new Uint8Array(length);
   let at = 0;

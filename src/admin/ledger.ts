@@ -22,10 +22,13 @@ export const ledgerRoutes: readonly AdminRoute[] = [
       const known = await reach(object.describe(), 'the session');
       if (!known.known) return { code: 'session-unknown', detail: 'No session of this id is known.' };
       const limit = query.limit ?? MAX_LEDGER_ENTRIES_PER_PAGE;
-      const pageFrom = (cursor: string | null): Promise<LedgerPage> => reach(object.ledger({ cursor, limit }), 'the session');
+      const pageFrom = (cursor: string | null): Promise<LedgerPage> =>
+        reach(object.ledger({ cursor, limit }), 'the session');
       const first = await pageFrom(query.cursor ?? null);
       if (request.headers.get('accept')?.includes(NDJSON) === true) {
-        return new Response(lines(first, pageFrom), { headers: { 'content-type': NDJSON, 'cache-control': 'no-store' } });
+        return new Response(lines(first, pageFrom), {
+          headers: { 'content-type': NDJSON, 'cache-control': 'no-store' },
+        });
       }
       return json(200, { entries: first.entries.map(ledgerEntryJson), next_cursor: first.nextCursor });
     },
@@ -39,7 +42,7 @@ function lines(first: LedgerPage, pageFrom: (cursor: string) => Promise<LedgerPa
   return new ReadableStream<Uint8Array>({
     async pull(controller) {
       // A pull that enqueues nothing is not repeated, so an empty page may not end it.
-      for (let text = ''; text === '' && next !== null; ) {
+      for (let text = ''; text === '' && next !== null;) {
         text = next.entries.map((entry) => `${JSON.stringify(ledgerEntryJson(entry))}\n`).join('');
         next = next.nextCursor === null ? null : await pageFrom(next.nextCursor);
         if (text !== '') controller.enqueue(encoder.encode(text));

@@ -8,7 +8,14 @@ import { answerSchemas } from './schemas.ts';
 type Json = Readonly<Record<string, unknown>>;
 
 /** The refusals that every call can answer with, by status. */
-const REFUSALS: readonly ProblemCode[] = ['bad-request', 'credential-invalid', 'scope-denied', 'session-unknown', 'velocity-exceeded', 'enforcement-unavailable'];
+const REFUSALS: readonly ProblemCode[] = [
+  'bad-request',
+  'credential-invalid',
+  'scope-denied',
+  'session-unknown',
+  'velocity-exceeded',
+  'enforcement-unavailable',
+];
 
 /** OpenAPI 3.1 for a table of routes. Costs some milliseconds: make it when it is asked for, and keep it. */
 export function openApiDocument(routes: readonly AdminRoute[]): Json {
@@ -38,18 +45,30 @@ function operationOf(route: AdminRoute): Json {
     summary: route.summary,
     description: `Needs the role \`${route.role}\`.`,
     parameters: parametersOf(route),
-    ...(route.body === null ? {} : { requestBody: { required: true, content: { 'application/json': { schema: inputSchema(route.body) } } } }),
+    ...(route.body === null
+      ? {}
+      : { requestBody: { required: true, content: { 'application/json': { schema: inputSchema(route.body) } } } }),
     responses: { [route.answer.status]: answerOf(route.answer), ...refusals() },
   };
 }
 
 function parametersOf(route: AdminRoute): readonly Json[] {
   const inPath = route.path.includes('{id}')
-    ? [{ name: 'id', in: 'path', required: true, schema: { type: 'string' }, description: "The session id, or 'issuer~id' for another issuer's." }]
+    ? [
+        {
+          name: 'id',
+          in: 'path',
+          required: true,
+          schema: { type: 'string' },
+          description: "The session id, or 'issuer~id' for another issuer's.",
+        },
+      ]
     : [];
-  const query = inputSchema(route.query);
-  const properties = typeof query['properties'] === 'object' && query['properties'] !== null ? query['properties'] : {};
-  return [...inPath, ...Object.entries(properties).map(([name, schema]) => ({ name, in: 'query', required: false, schema }))];
+  const { properties = {} } = z.toJSONSchema(route.query, { io: 'input' });
+  return [
+    ...inPath,
+    ...Object.entries(properties).map(([name, schema]) => ({ name, in: 'query', required: false, schema })),
+  ];
 }
 
 function answerOf(answer: AnswerShape): Json {
@@ -64,7 +83,9 @@ function answerOf(answer: AnswerShape): Json {
 
 function refusals(): Json {
   const content = { 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } };
-  return Object.fromEntries(REFUSALS.map((code) => [PROBLEMS[code].status, { description: PROBLEMS[code].title, content }]));
+  return Object.fromEntries(
+    REFUSALS.map((code) => [PROBLEMS[code].status, { description: PROBLEMS[code].title, content }]),
+  );
 }
 
 /** RFC 9457, with the members that SDKs show. */

@@ -70,7 +70,11 @@ type Handler<B extends z.ZodType | null, Q extends z.ZodType> = (
 
 /** Makes a row of the table: `handle` runs only with a body, a query and an id that its schemas accept. */
 export function adminRoute<B extends z.ZodType | null, Q extends z.ZodType>(
-  row: Omit<AdminRoute, 'handle' | 'body' | 'query'> & { readonly body: B; readonly query: Q; readonly handle: Handler<B, Q> },
+  row: Omit<AdminRoute, 'handle' | 'body' | 'query'> & {
+    readonly body: B;
+    readonly query: Q;
+    readonly handle: Handler<B, Q>;
+  },
 ): AdminRoute {
   return {
     ...row,
@@ -96,7 +100,9 @@ function sessionOf(call: AdminCall, path: string): Result<SessionRef> {
   const none = { issuer: '', sid: '' };
   if (!path.includes('{id}')) return { ok: true, value: none };
   const session = readSessionId(call.id, call.parts.config.issuer);
-  return session === null ? refused('bad-request', 'The id in the path is not that of a session.') : { ok: true, value: session };
+  return session === null
+    ? refused('bad-request', 'The id in the path is not that of a session.')
+    : { ok: true, value: session };
 }
 
 /** An object could not be asked: its call rejected. */

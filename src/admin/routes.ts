@@ -49,7 +49,10 @@ export function adminRoutes(parts: AdminParts): Hono<AdminEnv> {
     context.set('requestId', parts.newId());
     const origin = context.req.header('origin');
     if (origin !== undefined && !origins.has(origin)) {
-      return answer(context.get('requestId'), { code: 'policy-denied', detail: 'This browser origin may not use the control plane.' });
+      return answer(context.get('requestId'), {
+        code: 'policy-denied',
+        detail: 'This browser origin may not use the control plane.',
+      });
     }
     if (origin !== undefined && context.req.method === 'OPTIONS') return preflight(origin);
     const check = gate.identify(context.req.raw.headers, parts.now());
@@ -77,7 +80,11 @@ export function adminRoutes(parts: AdminParts): Hono<AdminEnv> {
 
   app.all('*', (context) => {
     const methods = methodsAt(context.req.path);
-    if (methods.length === 0) return answer(context.get('requestId'), { code: 'resource-unknown', detail: 'There is nothing at this address.' });
+    if (methods.length === 0)
+      return answer(context.get('requestId'), {
+        code: 'resource-unknown',
+        detail: 'There is nothing at this address.',
+      });
     return answer(
       context.get('requestId'),
       { code: 'method-not-allowed', detail: `This address answers to ${methods.join(', ')}.` },
@@ -87,8 +94,17 @@ export function adminRoutes(parts: AdminParts): Hono<AdminEnv> {
 
   app.onError((error, context) => {
     const requestId = context.get('requestId');
-    parts.log({ event: 'admin-failed', request_id: requestId, error: String(error), cause: String(error.cause ?? '') });
-    if (error instanceof Unreachable) return answer(requestId, { code: 'enforcement-unavailable', detail: `${capitalised(error.message)}. Try again.` });
+    parts.log({
+      event: 'admin-failed',
+      request_id: requestId,
+      error: String(error),
+      cause: error.cause instanceof Error ? error.cause.message : '',
+    });
+    if (error instanceof Unreachable)
+      return answer(requestId, {
+        code: 'enforcement-unavailable',
+        detail: `${capitalised(error.message)}. Try again.`,
+      });
     return answer(requestId, { code: 'internal-error', detail: '' });
   });
   return app;
@@ -102,7 +118,9 @@ function methodsAt(path: string): readonly string[] {
   const segments = path.split('/');
   return ADMIN_ROUTES.filter((route) => {
     const pattern = route.path.split('/');
-    return pattern.length === segments.length && pattern.every((part, index) => part === '{id}' || part === segments[index]);
+    return (
+      pattern.length === segments.length && pattern.every((part, index) => part === '{id}' || part === segments[index])
+    );
   }).map((route) => route.method);
 }
 

@@ -1,7 +1,14 @@
 // What the control plane takes and gives, as schemas: the same ones validate, type the handlers and become the OpenAPI
 // document.
 import * as z from 'zod';
-import { MAX_LEDGER_ENTRIES_PER_PAGE, MAX_REASON_CHARS, MAX_SCOPES, MAX_SEGMENTS, MAX_SESSION_TTL_SECONDS, MAX_TOKENS } from '../limits.ts';
+import {
+  MAX_LEDGER_ENTRIES_PER_PAGE,
+  MAX_REASON_CHARS,
+  MAX_SCOPES,
+  MAX_SEGMENTS,
+  MAX_SESSION_TTL_SECONDS,
+  MAX_TOKENS,
+} from '../limits.ts';
 import { choice, group, list, MAX_REQUESTS_PER_MINUTE, money, says, text, whole } from '../policy/fields.ts';
 import { ID_PATTERN, isGrantedScope, isId } from '../policy/grammar.ts';
 
@@ -21,7 +28,11 @@ const reasonText = z
   .refine((written) => !/\p{Cc}/u.test(written), says('has control characters'))
   .meta({ description: 'Why, for the record.' });
 
-const ttlSeconds = whole(1, MAX_SESSION_TTL_SECONDS, "How long the credential lasts; by default as the policy says, and at most the policy's longest session.");
+const ttlSeconds = whole(
+  1,
+  MAX_SESSION_TTL_SECONDS,
+  "How long the credential lasts; by default as the policy says, and at most the policy's longest session.",
+);
 const tokens = whole(1, MAX_TOKENS, 'The most tokens, input and output together.');
 const tokensPerRequest = whole(1, MAX_TOKENS, 'The most tokens of one request.');
 const requestsPerMinute = whole(1, MAX_REQUESTS_PER_MINUTE, 'The most requests in a minute.');
@@ -30,12 +41,15 @@ export const issueBody = group({
   agent: id('Who runs the session.'),
   customer: id('For whom.').nullish(),
   segment: z
-    .union([id('The group of customers.'), z.array(id('One of several.')).min(1).max(MAX_SEGMENTS)], says('is not an id or a list of ids'))
+    .union(
+      [id('The group of customers.'), z.array(id('One of several.')).min(1).max(MAX_SEGMENTS)],
+      says('is not an id or a list of ids'),
+    )
     .nullish(),
-  scopes: list(text(isGrantedScope, 'is not a scope such as "llm:openai" or "ticket:*"', 'A scope, or a branch of them.'), 'What the session may do.').max(
-    MAX_SCOPES,
-    says(`has more than ${MAX_SCOPES} members`),
-  ),
+  scopes: list(
+    text(isGrantedScope, 'is not a scope such as "llm:openai" or "ticket:*"', 'A scope, or a branch of them.'),
+    'What the session may do.',
+  ).max(MAX_SCOPES, says(`has more than ${MAX_SCOPES} members`)),
   limits: group({
     spend_usd: money('The most that the session may spend, in USD.').optional(),
     tokens: tokens.optional(),
@@ -64,7 +78,11 @@ export const patchBody = group({
 
 export const reasonBody = group({ reason: reasonText });
 
-const cursor = z.string().min(1, says('is empty')).max(MAX_CURSOR_CHARS, says('is not a cursor')).meta({ description: "The last page's next_cursor." });
+const cursor = z
+  .string()
+  .min(1, says('is empty'))
+  .max(MAX_CURSOR_CHARS, says('is not a cursor'))
+  .meta({ description: "The last page's next_cursor." });
 
 export const listQuery = group({
   agent: id('Only sessions of this agent.').optional(),
@@ -88,7 +106,10 @@ export const noQuery = group({});
 /** What calls answer with, by the name that the OpenAPI document gives it. */
 export const answerSchemas = z.registry<{ id: string }>();
 
-const usd = z.string().regex(/^-?\d+\.\d{6}$/).meta({ description: 'USD, with six decimals.' });
+const usd = z
+  .string()
+  .regex(/^-?\d+\.\d{6}$/)
+  .meta({ description: 'USD, with six decimals.' });
 const time = z.string().meta({ format: 'date-time' });
 const count = z.int();
 
@@ -102,7 +123,12 @@ export const sessionAnswer = z
     status: z.enum(SESSION_STATUSES),
     created_at: time,
     expires_at: time,
-    limits: z.strictObject({ spend_usd: usd, tokens: count.nullable(), tokens_per_request: count.nullable(), requests_per_minute: count.nullable() }),
+    limits: z.strictObject({
+      spend_usd: usd,
+      tokens: count.nullable(),
+      tokens_per_request: count.nullable(),
+      requests_per_minute: count.nullable(),
+    }),
     spend: z.strictObject({ settled_usd: usd, held_usd: usd, available_usd: usd }),
     tokens: z.strictObject({ settled: count, held: count, available: count.nullable() }),
     requests: z.strictObject({ admitted: count, denied: count }),
@@ -111,13 +137,19 @@ export const sessionAnswer = z
       .strictObject({ score: z.literal(0), components: z.strictObject({}) })
       .meta({ description: 'Not scored by this version: 0, with no component.' }),
     warnings: z.array(z.enum(['spend-90', 'tokens-90'])),
-    trip: z.strictObject({ at: time, reason: z.string(), evidence: z.record(z.string(), z.union([z.string(), z.number()])) }).nullable(),
+    trip: z
+      .strictObject({ at: time, reason: z.string(), evidence: z.record(z.string(), z.union([z.string(), z.number()])) })
+      .nullable(),
     revocation: z.strictObject({ at: time, reason: z.string(), by: z.string() }).nullable(),
   })
   .register(answerSchemas, { id: 'Session' });
 
 export const issuedAnswer = z
-  .strictObject({ session: sessionAnswer, token: z.string().meta({ description: 'The credential. It is shown once.' }), expires_at: time })
+  .strictObject({
+    session: sessionAnswer,
+    token: z.string().meta({ description: 'The credential. It is shown once.' }),
+    expires_at: time,
+  })
   .register(answerSchemas, { id: 'Issued' });
 
 export const listAnswer = z
@@ -142,7 +174,13 @@ export const ledgerEntryAnswer = z
     cost_usd: usd,
     cost_tokens: count,
     usage: z
-      .strictObject({ input_tokens: count, output_tokens: count, cache_read_tokens: count, cache_write_tokens: count, reasoning_tokens: count })
+      .strictObject({
+        input_tokens: count,
+        output_tokens: count,
+        cache_read_tokens: count,
+        cache_write_tokens: count,
+        reasoning_tokens: count,
+      })
       .nullable(),
     estimated: z.boolean(),
     reason: z.string().nullable(),
@@ -151,7 +189,9 @@ export const ledgerEntryAnswer = z
   })
   .register(answerSchemas, { id: 'LedgerEntry' });
 
-export const ledgerAnswer = z.strictObject({ entries: z.array(ledgerEntryAnswer), next_cursor: z.string().nullable() }).register(answerSchemas, { id: 'Ledger' });
+export const ledgerAnswer = z
+  .strictObject({ entries: z.array(ledgerEntryAnswer), next_cursor: z.string().nullable() })
+  .register(answerSchemas, { id: 'Ledger' });
 
 export const openApiAnswer = z
   .looseObject({ openapi: z.string(), paths: z.record(z.string(), z.unknown()) })

@@ -8,9 +8,27 @@ import { sessionJson } from '../http/session-json.ts';
 import { timestamp } from '../http/timestamp.ts';
 import { CLOCK_SKEW_EXPIRY_SECONDS, MAX_SESSIONS_PER_PAGE } from '../limits.ts';
 import type { SessionPolicy } from '../policy/policy.ts';
-import type { AdmissionRules, LimitsPatch, SessionAnswer, SessionIdentity, SessionLimits, SessionRpc, SessionView } from '../rpc/session-rpc.ts';
+import type {
+  AdmissionRules,
+  LimitsPatch,
+  SessionAnswer,
+  SessionIdentity,
+  SessionLimits,
+  SessionRpc,
+  SessionView,
+} from '../rpc/session-rpc.ts';
 import { adminRoute, type AdminParts, type AdminRoute, type Answered, reach } from './route.ts';
-import { credentialBody, issueBody, issuedAnswer, listAnswer, listQuery, noQuery, patchBody, reasonBody, sessionAnswer } from './schemas.ts';
+import {
+  credentialBody,
+  issueBody,
+  issuedAnswer,
+  listAnswer,
+  listQuery,
+  noQuery,
+  patchBody,
+  reasonBody,
+  sessionAnswer,
+} from './schemas.ts';
 
 /** Scopes and segments together: a token with more would not fit into a header everywhere. */
 const MAX_NAMES_CHARS = 4_096;
@@ -43,10 +61,15 @@ export const sessionRoutes: readonly AdminRoute[] = [
         expiresAtMs: endOf(nowMs, ttlSeconds),
       };
       const created = await reach(
-        objectOf(parts, session).create({ session, rules: admissionRules(policy.sessions), act: act(body.reason ?? 'issued') }),
+        objectOf(parts, session).create({
+          session,
+          rules: admissionRules(policy.sessions),
+          act: act(body.reason ?? 'issued'),
+        }),
         'the session',
       );
-      if (!created.created) return { code: 'enforcement-unavailable', detail: 'The session could not be created; nothing was issued.' };
+      if (!created.created)
+        return { code: 'enforcement-unavailable', detail: 'The session could not be created; nothing was issued.' };
       await record(parts, created.view);
       return signed(parts, { view: created.view, nowMs, expiresAtMs: session.expiresAtMs });
     },
@@ -55,13 +78,19 @@ export const sessionRoutes: readonly AdminRoute[] = [
     method: 'POST',
     path: '/admin/sessions/{id}/credentials',
     role: 'issuer',
-    summary: 'Issue another credential for the same session and ledger; moves the end of the session if it lasts longer.',
+    summary:
+      'Issue another credential for the same session and ledger; moves the end of the session if it lasts longer.',
     body: credentialBody,
     query: noQuery,
-    answer: { status: 201, description: 'The session and its new credential, which is shown once.', schema: issuedAnswer },
+    answer: {
+      status: 201,
+      description: 'The session and its new credential, which is shown once.',
+      schema: issuedAnswer,
+    },
     async handle({ body, session, act }, { parts }) {
       const { policy, issuer } = parts.config;
-      if (session.issuer !== issuer) return { code: 'policy-denied', detail: 'Credentials of that session are issued elsewhere.' };
+      if (session.issuer !== issuer)
+        return { code: 'policy-denied', detail: 'Credentials of that session are issued elsewhere.' };
       const ttlSeconds = body.ttl_seconds ?? policy.sessions.ttlSeconds;
       if (ttlSeconds > policy.sessions.ttlSecondsMax) return ttlProblem(policy.sessions);
       const known = await reach(objectOf(parts, session).describe(), 'the session');
@@ -69,7 +98,10 @@ export const sessionRoutes: readonly AdminRoute[] = [
       if (hasEnded(known.view)) return ENDED;
       const nowMs = parts.now();
       const expiresAtMs = endOf(nowMs, ttlSeconds);
-      const view = expiresAtMs > known.view.identity.expiresAtMs ? await renewed(parts, session, expiresAtMs, act(body.reason ?? 'rotated')) : known.view;
+      const view =
+        expiresAtMs > known.view.identity.expiresAtMs
+          ? await renewed(parts, session, expiresAtMs, act(body.reason ?? 'rotated'))
+          : known.view;
       if (view === null || hasEnded(view)) return ENDED;
       return signed(parts, { view, nowMs, expiresAtMs });
     },
@@ -85,7 +117,12 @@ export const sessionRoutes: readonly AdminRoute[] = [
     async handle({ query }, { parts }) {
       const status = query.status ?? null;
       const page = await reach(
-        parts.control.list({ agent: query.agent ?? null, status, cursor: query.cursor ?? null, limit: MAX_SESSIONS_PER_PAGE }),
+        parts.control.list({
+          agent: query.agent ?? null,
+          status,
+          cursor: query.cursor ?? null,
+          limit: MAX_SESSIONS_PER_PAGE,
+        }),
         'the control object',
       );
       const answers = await Promise.all(page.sessions.map((session) => describeOrNull(parts, session)));
@@ -95,7 +132,8 @@ export const sessionRoutes: readonly AdminRoute[] = [
         const id = sessionId(session, parts.config.issuer);
         if (answer === null) unreachable.push(id);
         // The index lags behind the objects; what an object says counts.
-        else if (answer.known && (status === null || answer.view.status === status)) sessions.push(sessionJson(id, answer.view));
+        else if (answer.known && (status === null || answer.view.status === status))
+          sessions.push(sessionJson(id, answer.view));
       }
       return json(200, { sessions, unreachable, next_cursor: page.nextCursor });
     },
@@ -108,7 +146,8 @@ export const sessionRoutes: readonly AdminRoute[] = [
     body: null,
     query: noQuery,
     answer: { status: 200, description: 'The session.', schema: sessionAnswer },
-    handle: async ({ session }, { parts }) => shown(parts, session, await reach(objectOf(parts, session).describe(), 'the session')),
+    handle: async ({ session }, { parts }) =>
+      shown(parts, session, await reach(objectOf(parts, session).describe(), 'the session')),
   }),
   adminRoute({
     method: 'PATCH',
@@ -135,7 +174,10 @@ export const sessionRoutes: readonly AdminRoute[] = [
       const answer = await reach(objectOf(parts, session).revoke(act(body.reason)), 'the session');
       if (!answer.known) return UNKNOWN;
       const untilMs = answer.view.identity.expiresAtMs + CLOCK_SKEW_EXPIRY_SECONDS * 1_000;
-      await reach(parts.control.revoke({ ...session, untilMs, act: act(body.reason) }), 'the session is revoked and refuses; the revocation list');
+      await reach(
+        parts.control.revoke({ ...session, untilMs, act: act(body.reason) }),
+        'the session is revoked and refuses; the revocation list',
+      );
       return shown(parts, session, answer);
     },
   }),
@@ -164,20 +206,32 @@ export function json(status: number, body: unknown): Response {
 
 /** What the policy says about admissions, as a session's object takes it. */
 function admissionRules(policy: SessionPolicy): AdmissionRules {
-  return { warnAt: policy.warnAt, onLimit: policy.onLimit, leastUsefulMicroUsd: policy.leastUsefulMicroUsd, holds: policy.holds };
+  return {
+    warnAt: policy.warnAt,
+    onLimit: policy.onLimit,
+    leastUsefulMicroUsd: policy.leastUsefulMicroUsd,
+    holds: policy.holds,
+  };
 }
 
 interface IssueChecked {
   readonly ttlSeconds: number;
-  readonly body: { readonly customer?: string | null | undefined; readonly segment?: string | string[] | null | undefined; readonly scopes: readonly string[] };
+  readonly body: {
+    readonly customer?: string | null | undefined;
+    readonly segment?: string | string[] | null | undefined;
+    readonly scopes: readonly string[];
+  };
 }
 
 /** The rules on a new session that span keys. */
 function issueProblem({ ttlSeconds, body }: IssueChecked, policy: SessionPolicy): Problem | null {
   if (ttlSeconds > policy.ttlSecondsMax) return ttlProblem(policy);
   const segments = segmentsOf(body.segment);
-  const missing = policy.requiredClaims.find((claim) => (claim === 'customer' ? (body.customer ?? null) === null : segments.length === 0));
-  if (missing !== undefined) return { code: 'bad-request', detail: `${missing} is missing: the policy requires it of every credential.` };
+  const missing = policy.requiredClaims.find((claim) =>
+    claim === 'customer' ? (body.customer ?? null) === null : segments.length === 0,
+  );
+  if (missing !== undefined)
+    return { code: 'bad-request', detail: `${missing} is missing: the policy requires it of every credential.` };
   if ([...body.scopes, ...segments].join(' ').length > MAX_NAMES_CHARS) {
     return { code: 'bad-request', detail: `scopes and segment together have more than ${MAX_NAMES_CHARS} characters.` };
   }
@@ -185,7 +239,10 @@ function issueProblem({ ttlSeconds, body }: IssueChecked, policy: SessionPolicy)
 }
 
 function ttlProblem(policy: SessionPolicy): Problem {
-  return { code: 'bad-request', detail: `ttl_seconds is more than the policy's longest session, ${policy.ttlSecondsMax} s.` };
+  return {
+    code: 'bad-request',
+    detail: `ttl_seconds is more than the policy's longest session, ${policy.ttlSecondsMax} s.`,
+  };
 }
 
 function segmentsOf(segment: string | readonly string[] | null | undefined): readonly string[] {
@@ -221,7 +278,12 @@ function hasEnded(view: SessionView): boolean {
 }
 
 /** The session with its end moved, recorded in the index; null where the object refused. */
-async function renewed(parts: AdminParts, session: SessionRef, expiresAtMs: number, act: { readonly by: string; readonly reason: string }): Promise<SessionView | null> {
+async function renewed(
+  parts: AdminParts,
+  session: SessionRef,
+  expiresAtMs: number,
+  act: { readonly by: string; readonly reason: string },
+): Promise<SessionView | null> {
   const answer = await reach(objectOf(parts, session).renew({ expiresAtMs, act }), 'the session');
   if (!answer.known || hasEnded(answer.view)) return null;
   await record(parts, answer.view);
@@ -230,7 +292,18 @@ async function renewed(parts: AdminParts, session: SessionRef, expiresAtMs: numb
 
 async function record(parts: AdminParts, view: SessionView): Promise<void> {
   const { issuer, sid, agent, customer, expiresAtMs } = view.identity;
-  await reach(parts.control.record({ issuer, sid, agent, customer, createdAtMs: view.createdAtMs, expiresAtMs, status: view.status }), 'the control object');
+  await reach(
+    parts.control.record({
+      issuer,
+      sid,
+      agent,
+      customer,
+      createdAtMs: view.createdAtMs,
+      expiresAtMs,
+      status: view.status,
+    }),
+    'the control object',
+  );
 }
 
 /** A credential for a session that its object knows. It carries the limits in force. */
@@ -241,15 +314,28 @@ async function signed(
   const { config } = parts;
   const { view, nowMs, expiresAtMs } = request;
   const session = { ...view.identity, limits: view.limits };
-  const token = await issueSessionToken(config.keys, { session, audience: config.audience, jti: parts.newId(), issuedAtMs: nowMs, expiresAtMs });
+  const token = await issueSessionToken(config.keys, {
+    session,
+    audience: config.audience,
+    jti: parts.newId(),
+    issuedAtMs: nowMs,
+    expiresAtMs,
+  });
   return json(201, { session: sessionJson(view.identity.sid, view), token, expires_at: timestamp(expiresAtMs) });
 }
 
-async function describeOrNull(parts: AdminParts, session: SessionRef): Promise<{ session: SessionRef; answer: SessionAnswer | null }> {
+async function describeOrNull(
+  parts: AdminParts,
+  session: SessionRef,
+): Promise<{ session: SessionRef; answer: SessionAnswer | null }> {
   try {
     return { session, answer: await objectOf(parts, session).describe() };
   } catch (error) {
-    parts.log({ event: 'session-unreachable', session: sessionName(session.issuer, session.sid), error: String(error) });
+    parts.log({
+      event: 'session-unreachable',
+      session: sessionName(session.issuer, session.sid),
+      error: String(error),
+    });
     return { session, answer: null };
   }
 }

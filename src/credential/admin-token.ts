@@ -20,7 +20,9 @@ export interface AdminEntry extends Admin {
   readonly digest: Uint8Array;
 }
 
-export type AdminReading = { readonly ok: true; readonly admins: readonly AdminEntry[] } | { readonly ok: false; readonly reason: string };
+export type AdminReading =
+  | { readonly ok: true; readonly admins: readonly AdminEntry[] }
+  | { readonly ok: false; readonly reason: string };
 
 const MAX_ADMINS = 256;
 const SHA256_HEX = /^[0-9a-f]{64}$/;
@@ -30,13 +32,15 @@ const MEMBERS = new Set(['id', 'owner', 'sha256', 'roles']);
 export function readAdminTokens(text: string): AdminReading {
   const reading = readStrictJson(text.trim());
   if (!reading.ok) return { ok: false, reason: `not JSON: ${reading.reason}` };
-  if (!Array.isArray(reading.value) || reading.value.length === 0) return { ok: false, reason: 'not a list of at least one { id, owner, sha256, roles }' };
+  if (!Array.isArray(reading.value) || reading.value.length === 0)
+    return { ok: false, reason: 'not a list of at least one { id, owner, sha256, roles }' };
   if (reading.value.length > MAX_ADMINS) return { ok: false, reason: `more than ${MAX_ADMINS} entries` };
   const admins: AdminEntry[] = [];
   for (const [index, value] of reading.value.entries()) {
     const admin = isJsonObject(value) ? readAdmin(value) : 'not an object';
     if (typeof admin === 'string') return { ok: false, reason: `entry ${index + 1}: ${admin}` };
-    if (admins.some((other) => other.id === admin.id)) return { ok: false, reason: `entry ${index + 1}: the id "${admin.id}" is used twice` };
+    if (admins.some((other) => other.id === admin.id))
+      return { ok: false, reason: `entry ${index + 1}: the id "${admin.id}" is used twice` };
     admins.push(admin);
   }
   return { ok: true, admins };
@@ -57,7 +61,8 @@ function readAdmin(entry: JsonObject): AdminEntry | string {
   const unknown = Object.keys(entry).find((key) => !MEMBERS.has(key));
   if (unknown !== undefined) return `the key "${unknown}" is not known`;
   if (!isId(id)) return '"id" is not an id';
-  if (typeof owner !== 'string' || !/^[\x20-\x7e]{1,128}$/.test(owner)) return '"owner" is not a name in printable ASCII';
+  if (typeof owner !== 'string' || !/^[\x20-\x7e]{1,128}$/.test(owner))
+    return '"owner" is not a name in printable ASCII';
   if (typeof sha256 !== 'string' || !SHA256_HEX.test(sha256)) return '"sha256" is not a SHA-256 in small hex digits';
   if (!Array.isArray(roles) || roles.length === 0) return '"roles" is not a list of at least one role';
   const known = ADMIN_ROLES.filter((role) => roles.includes(role));

@@ -7,7 +7,9 @@ export interface JsonObject {
   [key: string]: JsonValue;
 }
 
-export type JsonReading = { readonly ok: true; readonly value: JsonValue } | { readonly ok: false; readonly reason: string };
+export type JsonReading =
+  | { readonly ok: true; readonly value: JsonValue }
+  | { readonly ok: false; readonly reason: string };
 
 /** Deeper than any claim set or admin body of ours needs. */
 const MAX_DEPTH = 16;

@@ -1,7 +1,14 @@
 // What the claims of a session token mean: every member parsed strictly, nothing believed by halves. Pure; the caller
 // has verified the signature.
 import type { DenialCode } from '../denial.ts';
-import { CLOCK_SKEW_EXPIRY_SECONDS, CLOCK_SKEW_ISSUED_SECONDS, MAX_MICRO_USD, MAX_SCOPES, MAX_SEGMENTS, MAX_TOKENS } from '../limits.ts';
+import {
+  CLOCK_SKEW_EXPIRY_SECONDS,
+  CLOCK_SKEW_ISSUED_SECONDS,
+  MAX_MICRO_USD,
+  MAX_SCOPES,
+  MAX_SEGMENTS,
+  MAX_TOKENS,
+} from '../limits.ts';
 import { microUsd } from '../money.ts';
 import { MAX_REQUESTS_PER_MINUTE } from '../policy/fields.ts';
 import { isGrantedScope, isId } from '../policy/grammar.ts';
@@ -26,7 +33,11 @@ export interface ClaimRules {
 
 export type ClaimsReading =
   | { readonly ok: true; readonly principal: Principal }
-  | { readonly ok: false; readonly code: Extract<DenialCode, 'credential-invalid' | 'credential-expired' | 'proof-invalid'>; readonly reason: string };
+  | {
+      readonly ok: false;
+      readonly code: Extract<DenialCode, 'credential-invalid' | 'credential-expired' | 'proof-invalid'>;
+      readonly reason: string;
+    };
 
 const LIMIT_KEYS = ['spend_micro_usd', 'tokens', 'tokens_per_request', 'requests_per_minute'] as const;
 type LimitKey = (typeof LIMIT_KEYS)[number];
@@ -71,12 +82,17 @@ function principalOf(claims: JsonObject, rules: ClaimRules, nowSeconds: number):
   if (!isAudience(claims['aud'], rules.audience)) throw new Refusal('"aud" does not name this gateway');
   const times = timesOf(claims, rules, nowSeconds);
   if (claims['cnf'] !== undefined) {
-    throw new Refusal('"cnf" binds the token to a key: proof of possession is not supported by this version', 'proof-invalid');
+    throw new Refusal(
+      '"cnf" binds the token to a key: proof of possession is not supported by this version',
+      'proof-invalid',
+    );
   }
   const customer = claims['customer'] === undefined ? null : idOf(claims, 'customer');
   const segments = segmentsOf(claims['segment']);
-  if (rules.requiredClaims.includes('customer') && customer === null) throw new Refusal('the policy requires "customer"');
-  if (rules.requiredClaims.includes('segment') && segments.length === 0) throw new Refusal('the policy requires "segment"');
+  if (rules.requiredClaims.includes('customer') && customer === null)
+    throw new Refusal('the policy requires "customer"');
+  if (rules.requiredClaims.includes('segment') && segments.length === 0)
+    throw new Refusal('the policy requires "segment"');
   return {
     issuer: rules.issuer,
     sid: idOf(claims, 'sid'),
@@ -91,15 +107,21 @@ function principalOf(claims: JsonObject, rules: ClaimRules, nowSeconds: number):
   };
 }
 
-function timesOf(claims: JsonObject, rules: ClaimRules, nowSeconds: number): { issuedAtSeconds: number; expiresAtSeconds: number } {
+function timesOf(
+  claims: JsonObject,
+  rules: ClaimRules,
+  nowSeconds: number,
+): { issuedAtSeconds: number; expiresAtSeconds: number } {
   const issuedAtSeconds = secondsOf(claims, 'iat');
   const expiresAtSeconds = secondsOf(claims, 'exp');
   const notBeforeSeconds = claims['nbf'] === undefined ? issuedAtSeconds : secondsOf(claims, 'nbf');
   if (expiresAtSeconds <= issuedAtSeconds) throw new Refusal('"exp" is not after "iat"');
-  if (expiresAtSeconds - issuedAtSeconds > rules.ttlSecondsMax) throw new Refusal(`it lives longer than ${rules.ttlSecondsMax} s`);
+  if (expiresAtSeconds - issuedAtSeconds > rules.ttlSecondsMax)
+    throw new Refusal(`it lives longer than ${rules.ttlSecondsMax} s`);
   if (issuedAtSeconds > nowSeconds + CLOCK_SKEW_ISSUED_SECONDS) throw new Refusal('"iat" is in the future');
   if (notBeforeSeconds > nowSeconds + CLOCK_SKEW_ISSUED_SECONDS) throw new Refusal('"nbf" is in the future');
-  if (hasExpired(expiresAtSeconds * 1_000, nowSeconds * 1_000)) throw new Refusal('"exp" is in the past', 'credential-expired');
+  if (hasExpired(expiresAtSeconds * 1_000, nowSeconds * 1_000))
+    throw new Refusal('"exp" is in the past', 'credential-expired');
   return { issuedAtSeconds, expiresAtSeconds };
 }
 
@@ -113,7 +135,9 @@ function secondsOf(claims: JsonObject, name: string): number {
 }
 
 function isAudience(value: JsonValue | undefined, audience: string): boolean {
-  return Array.isArray(value) ? value.every((member) => typeof member === 'string') && value.includes(audience) : value === audience;
+  return Array.isArray(value)
+    ? value.every((member) => typeof member === 'string') && value.includes(audience)
+    : value === audience;
 }
 
 function idOf(claims: JsonObject, name: string): string {
@@ -158,7 +182,13 @@ function limitsOf(value: JsonValue | undefined, defaults: SessionLimits): Sessio
 function limitOf(limits: JsonObject, key: LimitKey, least: number): number | null {
   const value = limits[key];
   if (value === undefined) return null;
-  if (typeof value !== 'number' || !Number.isSafeInteger(value) || Object.is(value, -0) || value < least || value > MAXIMA[key]) {
+  if (
+    typeof value !== 'number' ||
+    !Number.isSafeInteger(value) ||
+    Object.is(value, -0) ||
+    value < least ||
+    value > MAXIMA[key]
+  ) {
     throw new Refusal(`"limits.${key}" is not a whole number from ${least} to ${MAXIMA[key]}`);
   }
   return value;

@@ -9,7 +9,9 @@ export interface CompactToken {
   readonly claims: JsonObject;
 }
 
-export type CompactReading = { readonly ok: true; readonly token: CompactToken } | { readonly ok: false; readonly reason: string };
+export type CompactReading =
+  | { readonly ok: true; readonly token: CompactToken }
+  | { readonly ok: false; readonly reason: string };
 
 // base64url without padding, whose unused last bits are zero (RFC 4648 sections 3.5 and 5).
 const CANONICAL = '(?:[A-Za-z0-9_-]{4})*(?:[A-Za-z0-9_-][AQgw]|[A-Za-z0-9_-]{2}[AEIMQUYcgkosw048])?';
@@ -21,7 +23,8 @@ const UTF8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 /** Reads header and claims of a token. Neither is verified: the caller checks the signature before it believes a word. */
 export function readCompact(text: string): CompactReading {
   if (text.length > MAX_TOKEN_CHARS) return { ok: false, reason: `longer than ${MAX_TOKEN_CHARS} characters` };
-  if (!COMPACT.test(text)) return { ok: false, reason: 'not a JWS in canonical compact form with a 64-octet signature' };
+  if (!COMPACT.test(text))
+    return { ok: false, reason: 'not a JWS in canonical compact form with a 64-octet signature' };
   const [header, claims] = text.split('.', 2).map(readPart);
   if (header === undefined || !header.ok) return { ok: false, reason: `header: ${header?.reason ?? 'missing'}` };
   if (claims === undefined || !claims.ok) return { ok: false, reason: `claims: ${claims?.reason ?? 'missing'}` };

@@ -24,7 +24,9 @@ export async function issueSessionToken(keys: KeyRing, request: IssueRequest): P
     scope: session.scopes.join(' '),
     limits: limitClaims(session.limits),
     ...(session.customer === null ? {} : { customer: session.customer }),
-    ...(session.segments.length === 0 ? {} : { segment: session.segments.length === 1 ? session.segments[0] : session.segments }),
+    ...(session.segments.length === 0
+      ? {}
+      : { segment: session.segments.length === 1 ? session.segments[0] : session.segments }),
   };
   return new SignJWT(claims)
     .setProtectedHeader({ alg: keys.signer.alg, typ: SESSION_TOKEN_TYPE, kid: keys.signer.kid })

@@ -53,7 +53,11 @@ export function createTokenVerifier(options: TokenVerifierOptions): TokenVerifie
 }
 
 /** Verifies one token without a cache (RFC 7515 section 5.2, RFC 7519 section 7.2, RFC 8725). */
-export async function verifySessionToken(token: string, options: TokenVerifierOptions, nowMs: number): Promise<Verification> {
+export async function verifySessionToken(
+  token: string,
+  options: TokenVerifierOptions,
+  nowMs: number,
+): Promise<Verification> {
   const compact = readCompact(token);
   if (!compact.ok) return deny('credential-invalid', compact.reason);
   const key = keyFor(compact.token.header, options.keys);
@@ -89,6 +93,9 @@ async function isSignedBy(token: string, key: SigningKey): Promise<boolean> {
 }
 
 /** The detail is a constant: http/problem.ts shows one message for all of these, and other users of the denial get no more. */
-function deny(code: Extract<Denial['code'], 'credential-invalid' | 'credential-expired' | 'proof-invalid'>, logDetail: string): Verification {
+function deny(
+  code: Extract<Denial['code'], 'credential-invalid' | 'credential-expired' | 'proof-invalid'>,
+  logDetail: string,
+): Verification {
   return { ok: false, denial: { code, detail: 'The credential was not accepted.' }, logDetail };
 }

@@ -21,7 +21,9 @@ export interface KeyRing {
   readonly byKid: ReadonlyMap<string, SigningKey>;
 }
 
-export type KeyRingReading = { readonly ok: true; readonly keys: KeyRing } | { readonly ok: false; readonly reason: string };
+export type KeyRingReading =
+  | { readonly ok: true; readonly keys: KeyRing }
+  | { readonly ok: false; readonly reason: string };
 
 /** Rotation needs two or three; a list this long is a mistake. */
 const MAX_SIGNING_KEYS = 16;
@@ -30,6 +32,10 @@ const OCTETS_32 = /^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$/;
 const MEMBERS: Readonly<Record<SigningAlgorithm, readonly string[]>> = {
   EdDSA: ['x', 'd'],
   ES256: ['x', 'y', 'd'],
+};
+const TYPES: Readonly<Record<SigningAlgorithm, { readonly kty: string; readonly crv: string }>> = {
+  EdDSA: { kty: 'OKP', crv: 'Ed25519' },
+  ES256: { kty: 'EC', crv: 'P-256' },
 };
 const OPTIONAL_MEMBERS = new Set(['kty', 'crv', 'kid', 'alg', 'use', 'key_ops', 'ext']);
 
@@ -41,7 +47,8 @@ const OPTIONAL_MEMBERS = new Set(['kty', 'crv', 'kid', 'alg', 'use', 'key_ops', 
 export async function readSigningKeys(text: string): Promise<KeyRingReading> {
   const reading = readStrictJson(text.trim());
   if (!reading.ok) return { ok: false, reason: `not JSON: ${reading.reason}` };
-  if (!Array.isArray(reading.value) || reading.value.length === 0) return { ok: false, reason: 'not a list of at least one private JWK' };
+  if (!Array.isArray(reading.value) || reading.value.length === 0)
+    return { ok: false, reason: 'not a list of at least one private JWK' };
   if (reading.value.length > MAX_SIGNING_KEYS) return { ok: false, reason: `more than ${MAX_SIGNING_KEYS} keys` };
   const byKid = new Map<string, SigningKey>();
   for (const [index, jwk] of reading.value.entries()) {
@@ -72,14 +79,14 @@ async function readSigningKey(jwk: JsonValue): Promise<SigningKey | string> {
   const unknown = Object.keys(jwk).find((name) => !(name in members) && !OPTIONAL_MEMBERS.has(name));
   if (unknown !== undefined) return `"${unknown}" does not belong in such a key`;
   const { d, ...publicMembers } = members;
-  const publicJwk = { kty: String(jwk['kty']), crv: String(jwk['crv']), kid, alg, use: 'sig', ...publicMembers };
+  const publicJwk = { ...TYPES[alg], kid, alg, use: 'sig', ...publicMembers };
   return importPair({ kid, alg, publicJwk, d: String(d) });
 }
 
 function algorithmOf(jwk: JsonObject): SigningAlgorithm | null {
-  if (jwk['kty'] === 'OKP' && jwk['crv'] === 'Ed25519') return 'EdDSA';
-  if (jwk['kty'] === 'EC' && jwk['crv'] === 'P-256') return 'ES256';
-  return null;
+  const is = (alg: SigningAlgorithm): boolean => jwk['kty'] === TYPES[alg].kty && jwk['crv'] === TYPES[alg].crv;
+  if (is('EdDSA')) return 'EdDSA';
+  return is('ES256') ? 'ES256' : null;
 }
 
 async function importPair(parts: {
@@ -97,7 +104,9 @@ async function importPair(parts: {
     const parameters = alg === 'EdDSA' ? { name: 'Ed25519' } : { name: 'ECDSA', hash: 'SHA-256' };
     const signature = await crypto.subtle.sign(parameters, privateKey, probe);
     const belongs = await crypto.subtle.verify(parameters, publicKey, signature, probe);
-    return belongs ? { kid, alg, privateKey, publicKey, publicJwk } : 'the public part does not belong to the private part';
+    return belongs
+      ? { kid, alg, privateKey, publicKey, publicJwk }
+      : 'the public part does not belong to the private part';
   } catch {
     return 'not a usable key';
   }

@@ -72,7 +72,15 @@ const RESPONSE_NEVER = new Set([
 const RESPONSE_NEVER_PREFIXES = ['x-fusebox-', 'cf-', 'proxy-', 'access-control-'];
 
 /** RFC 9110 section 7.6.1, and what older programs treat alike. */
-const HOP_BY_HOP = new Set(['connection', 'keep-alive', 'te', 'trailer', 'transfer-encoding', 'upgrade', 'proxy-connection']);
+const HOP_BY_HOP = new Set([
+  'connection',
+  'keep-alive',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+  'proxy-connection',
+]);
 
 /** Whether a request header of this name (lower case) may be forwarded if a policy asks for it. */
 export function mayForward(name: string): boolean {

@@ -4,7 +4,8 @@ import { PROBLEMS, type ProblemCode, type ProblemKind } from './problems.ts';
 const HEADERS = {
   'content-type': 'text/html; charset=utf-8',
   'cache-control': 'public, max-age=3600',
-  'content-security-policy': "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+  'content-security-policy':
+    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
   'x-content-type-options': 'nosniff',
   'referrer-policy': 'no-referrer',
 };
@@ -41,7 +42,8 @@ function retryAdvice(kind: ProblemKind): string {
 
 function listing(): string {
   const entries = Object.entries(PROBLEMS).map(
-    ([code, kind]) => `<dt><a href="/problems/${escapeHtml(code)}"><code>${escapeHtml(code)}</code></a> (${kind.status})</dt><dd>${escapeHtml(kind.title)}</dd>`,
+    ([code, kind]) =>
+      `<dt><a href="/problems/${escapeHtml(code)}"><code>${escapeHtml(code)}</code></a> (${kind.status})</dt><dd>${escapeHtml(kind.title)}</dd>`,
   );
   return `<p>Every answer of this gateway that refuses a request names one of these.</p><dl>${entries.join('')}</dl>`;
 }
@@ -54,5 +56,10 @@ function page(title: string, body: string): Response {
 }
 
 function escapeHtml(text: string): string {
-  return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('"', '&quot;').replaceAll("'", '&#39;');
+  return text
+    .replaceAll('&', '&amp;')
+    .replaceAll('<', '&lt;')
+    .replaceAll('>', '&gt;')
+    .replaceAll('"', '&quot;')
+    .replaceAll("'", '&#39;');
 }

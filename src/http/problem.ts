@@ -28,7 +28,17 @@ interface Precomputed {
 }
 
 const PRECOMPUTED = precompute();
-const RESERVED_MEMBERS = new Set(['type', 'title', 'status', 'detail', 'instance', 'code', 'request_id', 'message', 'error']);
+const RESERVED_MEMBERS = new Set([
+  'type',
+  'title',
+  'status',
+  'detail',
+  'instance',
+  'code',
+  'request_id',
+  'message',
+  'error',
+]);
 
 /**
  * The answer for a refusal. `x-should-retry: false` (obeyed by the OpenAI and Anthropic SDKs) where waiting cannot
@@ -39,7 +49,10 @@ export function problemResponse(problem: Problem, options: ProblemOptions): Resp
   const parts = PRECOMPUTED[problem.code];
   const { kind } = parts;
   const detail = parts.publicDetail ?? JSON.stringify(problem.detail);
-  const body = options.shape === 'google' ? googleBody(parts, detail, problem, options) : problemBody(parts, detail, problem, options);
+  const body =
+    options.shape === 'google'
+      ? googleBody(parts, detail, problem, options)
+      : problemBody(parts, detail, problem, options);
   const headers: Record<string, string> = {
     ...options.headers,
     'content-type': options.shape === 'google' ? 'application/json' : 'application/problem+json',

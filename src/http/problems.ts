@@ -57,7 +57,8 @@ export const PROBLEMS: Readonly<Record<ProblemCode, ProblemKind>> = {
     errorType: 'invalid_request_error',
     googleStatus: 'INVALID_ARGUMENT',
     retryAfterSeconds: null,
-    meaning: 'A part of the request is malformed, missing, or not known to Fusebox, so what it would do or cost cannot be said.',
+    meaning:
+      'A part of the request is malformed, missing, or not known to Fusebox, so what it would do or cost cannot be said.',
     remedy: 'Correct the part that the detail names and send the request again.',
   },
   'ambiguous-path': {
@@ -169,7 +170,8 @@ export const PROBLEMS: Readonly<Record<ProblemCode, ProblemKind>> = {
     errorType: 'permission_error',
     googleStatus: 'PERMISSION_DENIED',
     retryAfterSeconds: null,
-    meaning: 'An operator has stopped everything, or the agent, feature, customer or segment that this request belongs to.',
+    meaning:
+      'An operator has stopped everything, or the agent, feature, customer or segment that this request belongs to.',
     remedy: 'Wait for the operator. Retrying does not help.',
   },
   'approval-required': {
@@ -250,7 +252,8 @@ export const PROBLEMS: Readonly<Record<ProblemCode, ProblemKind>> = {
     errorType: 'rate_limit_error',
     googleStatus: 'RESOURCE_EXHAUSTED',
     retryAfterSeconds: null,
-    meaning: 'What is left of the token limit of the session, or the limit for one request, does not cover this request.',
+    meaning:
+      'What is left of the token limit of the session, or the limit for one request, does not cover this request.',
     remedy: 'Ask for less, finish the work, or have an operator raise the limit.',
   },
   'spend-held': {
@@ -314,7 +317,8 @@ export const PROBLEMS: Readonly<Record<ProblemCode, ProblemKind>> = {
     googleStatus: 'DEADLINE_EXCEEDED',
     // A request that was sent is charged in full when its answer is lost: an automatic retry would pay again.
     retryAfterSeconds: null,
-    meaning: 'The request was forwarded, and no answer came within the time that the policy gives the route. It is charged in full.',
+    meaning:
+      'The request was forwarded, and no answer came within the time that the policy gives the route. It is charged in full.',
     remedy: 'Ask for less, stream the answer, or have the timeout of the route raised.',
   },
   'session-unknown': {

@@ -43,7 +43,11 @@ export function readRequestPath(url: string): Result<RequestPath> {
   if (problem !== null) return problem;
   const cut = url.indexOf('/', start + 1);
   const segmentEnd = cut < 0 || cut > scan ? scan : cut;
-  return accepted({ segment: url.slice(start + 1, segmentEnd), path: segmentEnd === scan ? '/' : url.slice(segmentEnd, scan), query });
+  return accepted({
+    segment: url.slice(start + 1, segmentEnd),
+    path: segmentEnd === scan ? '/' : url.slice(segmentEnd, scan),
+    query,
+  });
 }
 
 function endOfAuthority(url: string, from: number): number {
@@ -82,7 +86,8 @@ function escapesProblem(path: string): ReturnType<typeof refused> | null {
   for (const [escape, digits] of path.matchAll(ESCAPE)) {
     const octet = Number.parseInt(String(digits), 16);
     const character = String.fromCharCode(octet);
-    if (octet < 0x20 || octet === 0x7f) return refused('bad-request', `The path has the escape ${escape} of a control character.`);
+    if (octet < 0x20 || octet === 0x7f)
+      return refused('bad-request', `The path has the escape ${escape} of a control character.`);
     if (ESCAPES_REFUSED.has(character) || UNRESERVED.test(character)) {
       return refused('ambiguous-path', `The path has the escape ${escape} of "${character}".`);
     }
@@ -106,14 +111,17 @@ function utf8Problem(path: string): ReturnType<typeof refused> | null {
   }
   const before = decoded.match(SEPARATORS)?.length ?? 0;
   const after = decoded.normalize('NFKC').match(SEPARATORS)?.length ?? 0;
-  return before === after ? null : refused('ambiguous-path', 'The path has a character that some programs read as a dot or a slash.');
+  return before === after
+    ? null
+    : refused('ambiguous-path', 'The path has a character that some programs read as a dot or a slash.');
 }
 
 /** The query is passed on as it is; only what would not arrive as it is, is refused. */
 function queryProblem(query: string): ReturnType<typeof refused> | null {
   for (let at = 0; at < query.length; at += 1) {
     const code = query.charCodeAt(at);
-    if (code <= 0x20 || code >= 0x7f) return refused('bad-request', 'The query has a character that is not printable ASCII.');
+    if (code <= 0x20 || code >= 0x7f)
+      return refused('bad-request', 'The query has a character that is not printable ASCII.');
     if (code === 0x23) return refused('ambiguous-path', 'The URL has a fragment.');
   }
   return null;

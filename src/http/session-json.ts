@@ -22,7 +22,11 @@ export interface SessionJson {
   /** Not scored by this version: no component has been measured. */
   readonly risk: { readonly score: 0; readonly components: Readonly<Record<string, never>> };
   readonly warnings: readonly string[];
-  readonly trip: { readonly at: string; readonly reason: string; readonly evidence: Readonly<Record<string, string | number>> } | null;
+  readonly trip: {
+    readonly at: string;
+    readonly reason: string;
+    readonly evidence: Readonly<Record<string, string | number>>;
+  } | null;
   readonly revocation: { readonly at: string; readonly reason: string; readonly by: string } | null;
 }
 
@@ -88,7 +92,8 @@ export function sessionJson(id: string, view: SessionView): SessionJson {
     risk: { score: 0, components: {} },
     warnings: view.warnings.map((warning) => warning.warning),
     trip: trip === null ? null : { at: timestamp(trip.atMs), reason: trip.reason, evidence: trip.evidence },
-    revocation: revocation === null ? null : { at: timestamp(revocation.atMs), reason: revocation.reason, by: revocation.by },
+    revocation:
+      revocation === null ? null : { at: timestamp(revocation.atMs), reason: revocation.reason, by: revocation.by },
   };
 }
 

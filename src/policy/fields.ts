@@ -18,7 +18,10 @@ export function says(message: string): { error: (issue: { readonly input?: unkno
 export function money(description: string): z.ZodType<MicroUsd, string | number> {
   const message = 'is not an amount in USD such as "12.34" (at most six decimals, not negative)';
   return z
-    .union([z.string().meta({ pattern: '^(0|[1-9]\\d{0,8})(\\.\\d{1,6})?$' }), z.number().min(0, says(message))], says(message))
+    .union(
+      [z.string().meta({ pattern: '^(0|[1-9]\\d{0,8})(\\.\\d{1,6})?$' }), z.number().min(0, says(message))],
+      says(message),
+    )
     .transform((written, context): MicroUsd => {
       const amount = parseUsd(written);
       if (amount !== null && amount <= MAX_MICRO_USD) return amount;
@@ -47,9 +50,19 @@ export function choice<const T extends readonly [string, ...string[]]>(values: T
 }
 
 export function list<T extends z.ZodType>(member: T, description: string): z.ZodArray<T> {
-  return z.array(member, says('is not a list')).max(MAX_LIST_MEMBERS, says(`has more than ${MAX_LIST_MEMBERS} members`)).meta({ description });
+  return z
+    .array(member, says('is not a list'))
+    .max(MAX_LIST_MEMBERS, says(`has more than ${MAX_LIST_MEMBERS} members`))
+    .meta({ description });
 }
 
 export function group<T extends z.ZodRawShape>(shape: T) {
-  return z.strictObject(shape, { error: (issue) => (issue.code === 'unrecognized_keys' ? 'is not known' : issue.input === undefined ? 'is missing' : 'is not a mapping') });
+  return z.strictObject(shape, {
+    error: (issue) =>
+      issue.code === 'unrecognized_keys'
+        ? 'is not known'
+        : issue.input === undefined
+          ? 'is missing'
+          : 'is not a mapping',
+  });
 }

@@ -6,7 +6,9 @@ const ID = new RegExp(`^[A-Za-z0-9][A-Za-z0-9._:-]{0,${MAX_ID_CHARS - 1}}$`);
 /** What a route asks for. */
 const SCOPE = new RegExp(`^[A-Za-z0-9][A-Za-z0-9._:/@-]{0,${MAX_ID_CHARS - 1}}$`);
 /** What a credential may hold: a scope, or a whole branch of them. */
-const GRANTED_SCOPE = new RegExp(`^[A-Za-z0-9](?:[A-Za-z0-9._:/@-]{0,${MAX_ID_CHARS - 1}}|[A-Za-z0-9._:/@-]{0,${MAX_ID_CHARS - 3}}[:/]\\*)$`);
+const GRANTED_SCOPE = new RegExp(
+  `^[A-Za-z0-9](?:[A-Za-z0-9._:/@-]{0,${MAX_ID_CHARS - 1}}|[A-Za-z0-9._:/@-]{0,${MAX_ID_CHARS - 3}}[:/]\\*)$`,
+);
 const ROUTE_NAME = /^[a-z0-9][a-z0-9_-]{0,62}$/;
 /** RFC 9110 section 5.6.2, in lower case. */
 const HEADER_NAME = /^[a-z0-9!#$%&'*+.^_`|~-]{1,64}$/;

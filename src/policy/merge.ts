@@ -2,7 +2,9 @@
 import { digestOf } from './digest.ts';
 import type { Policy, RoutePolicy } from './policy.ts';
 
-export type MergeResult = { readonly ok: true; readonly policy: Policy } | { readonly ok: false; readonly reason: string };
+export type MergeResult =
+  | { readonly ok: true; readonly policy: Policy }
+  | { readonly ok: false; readonly reason: string };
 
 /**
  * The base with the routes and prices of the local policy added. A route of the same name is refused: what is deployed
@@ -11,7 +13,8 @@ export type MergeResult = { readonly ok: true; readonly policy: Policy } | { rea
 export function mergePolicies(base: Policy, local: Policy): MergeResult {
   const routes = new Map<string, RoutePolicy>(base.routes);
   for (const [name, route] of local.routes) {
-    if (routes.has(name)) return { ok: false, reason: `the route "${name}" is in both policies; the local one may only add routes` };
+    if (routes.has(name))
+      return { ok: false, reason: `the route "${name}" is in both policies; the local one may only add routes` };
     routes.set(name, route);
   }
   const digest = digestOf(`${base.digest}+${local.digest}`);

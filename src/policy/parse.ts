@@ -19,7 +19,15 @@ export type PolicyReading =
   | { readonly ok: false; readonly errors: readonly PolicyError[] };
 
 /** First segments that mean something else: no route may take them. */
-export const RESERVED_ROUTE_NAMES: readonly string[] = ['admin', 'session', 'decide', 'console', 'problems', 'healthz', '.well-known'];
+export const RESERVED_ROUTE_NAMES: readonly string[] = [
+  'admin',
+  'session',
+  'decide',
+  'console',
+  'problems',
+  'healthz',
+  '.well-known',
+];
 
 /** An error on every line helps nobody. */
 const MAX_ERRORS = 50;
@@ -37,12 +45,16 @@ export function parsePolicy(text: string, rules: UpstreamRules): PolicyReading {
     return { ok: false, errors: inOrder(source.errors) };
   }
   const routes = new Map<string, RoutePolicy>();
-  for (const [name, route] of Object.entries(shape.data.routes)) routes.set(name, readRoute({ name, route, rules, report: source.report }));
+  for (const [name, route] of Object.entries(shape.data.routes))
+    routes.set(name, readRoute({ name, route, rules, report: source.report }));
   if (routes.size === 0) source.report(['routes'], 'has no route');
   const sessions = readSessions(shape.data.sessions, source.report);
   if (source.errors.length > 0) return { ok: false, errors: inOrder(source.errors) };
   const prices = shape.data.prices.map(readPrice);
-  return { ok: true, policy: { digest: digestOf(text), sessions, routes, prices, bounds: readBounds(shape.data.bounds) } };
+  return {
+    ok: true,
+    policy: { digest: digestOf(text), sessions, routes, prices, bounds: readBounds(shape.data.bounds) },
+  };
 }
 
 /** One line for people: `policy.yaml:12:5 routes.openai.upstream: is not a URL`. */
@@ -66,7 +78,11 @@ function reportIssue(issue: z.core.$ZodIssue, report: Report): void {
 
 /** Whether a key of a path is a name or an index of the file's own choosing. */
 function isName(path: readonly PropertyKey[], index: number): boolean {
-  return typeof path[index] === 'number' || (index === 1 && path[0] === 'routes') || (index === 2 && path[1] === 'hosted_tools');
+  return (
+    typeof path[index] === 'number' ||
+    (index === 1 && path[0] === 'routes') ||
+    (index === 2 && path[1] === 'hosted_tools')
+  );
 }
 
 function unknownKey(place: string, key: string): string {
@@ -92,12 +108,18 @@ function readRoute({ name, route, rules, report }: RouteSource): RoutePolicy {
   const isLocal = upstream.ok && upstream.upstream.startsWith('http://');
   const auth = route.auth === undefined ? null : { header: route.auth.header.toLowerCase(), value: route.auth.value };
   if (auth !== null) {
-    const problem = secretProblem(auth.value) ?? (secretNames(auth.value).length === 0 && !isLocal ? 'holds no ${NAME}: the key itself must be a Worker secret' : null);
+    const problem =
+      secretProblem(auth.value) ??
+      (secretNames(auth.value).length === 0 && !isLocal
+        ? 'holds no ${NAME}: the key itself must be a Worker secret'
+        : null);
     if (problem !== null) report(at('auth', 'value'), problem);
-    if (!mayForward(auth.header) && !AUTH_HEADERS.has(auth.header)) report(at('auth', 'header'), `"${auth.header}" is not a header for keys`);
+    if (!mayForward(auth.header) && !AUTH_HEADERS.has(auth.header))
+      report(at('auth', 'header'), `"${auth.header}" is not a header for keys`);
   }
   for (const [index, header] of (route.forward_headers ?? []).entries()) {
-    if (!mayForward(header.toLowerCase()) || header.endsWith('*')) report(at('forward_headers', index), `"${header}" may not be forwarded`);
+    if (!mayForward(header.toLowerCase()) || header.endsWith('*'))
+      report(at('forward_headers', index), `"${header}" may not be forwarded`);
   }
   return {
     name,
@@ -130,13 +152,19 @@ function readFees(route: RouteSource['route'], report: Report): readonly Fee[] {
     if (fee.method === undefined && fee.path === undefined && index < fees.length - 1) {
       report(['fees', index], 'is the default (no method, no path), and the fees after it are never reached');
     }
-    return { method: fee.method?.toUpperCase() ?? null, path: fee.path ?? null, microUsd: fee.usd, scope: fee.scope ?? null };
+    return {
+      method: fee.method?.toUpperCase() ?? null,
+      path: fee.path ?? null,
+      microUsd: fee.usd,
+      scope: fee.scope ?? null,
+    };
   });
 }
 
 function readSessions(sessions: PolicyDocument['sessions'], report: Report): SessionPolicy {
   if (sessions === undefined) return DEFAULT_SESSIONS;
-  if (sessions.ttl_seconds > sessions.ttl_seconds_max) report(['sessions', 'ttl_seconds'], `is more than ttl_seconds_max (${sessions.ttl_seconds_max})`);
+  if (sessions.ttl_seconds > sessions.ttl_seconds_max)
+    report(['sessions', 'ttl_seconds'], `is more than ttl_seconds_max (${sessions.ttl_seconds_max})`);
   if (sessions.least_useful_usd === 0) report(['sessions', 'least_useful_usd'], 'is less than 0.000001');
   const { limits } = sessions;
   return {
@@ -176,7 +204,11 @@ function readBounds(bounds: PolicyDocument['bounds']): UsageBounds {
   if (bounds === undefined) return DEFAULT_BOUNDS;
   const hostedTools = new Map<string, HostedToolBound>();
   for (const [name, tool] of Object.entries(bounds.hosted_tools)) {
-    hostedTools.set(name, { usesMax: tool.uses_max, inputTokensPerUse: tool.input_tokens_per_use, microUsdPerUse: tool.usd_per_use });
+    hostedTools.set(name, {
+      usesMax: tool.uses_max,
+      inputTokensPerUse: tool.input_tokens_per_use,
+      microUsdPerUse: tool.usd_per_use,
+    });
   }
   return {
     imageTokens: bounds.image_tokens,

@@ -9,31 +9,59 @@ import { isHeaderName, isId, isScope } from './grammar.ts';
 
 /** Said of what the format has and this version does not read. */
 export const NOT_YET = 'is not supported by this version';
-const LATER_PROTOCOLS: readonly unknown[] = ['mcp', 'x402'];
+const LATER_PROTOCOLS = new Set(['mcp', 'x402']);
 
 const limits = group({
-  spend_usd: money('The most that a session may spend, in USD.').prefault(formatUsd(DEFAULT_SESSIONS.limits.spendMicroUsd)),
-  tokens: whole(1, MAX_TOKENS, 'The most tokens, input and output together. No limit where it is not given.').optional(),
-  tokens_per_request: whole(1, MAX_TOKENS, 'The most tokens of one request. No limit where it is not given.').optional(),
+  spend_usd: money('The most that a session may spend, in USD.').prefault(
+    formatUsd(DEFAULT_SESSIONS.limits.spendMicroUsd),
+  ),
+  tokens: whole(
+    1,
+    MAX_TOKENS,
+    'The most tokens, input and output together. No limit where it is not given.',
+  ).optional(),
+  tokens_per_request: whole(
+    1,
+    MAX_TOKENS,
+    'The most tokens of one request. No limit where it is not given.',
+  ).optional(),
   requests_per_minute: whole(1, MAX_REQUESTS_PER_MINUTE, 'No limit where it is not given.').optional(),
 });
 
 const sessions = group({
-  ttl_seconds: whole(1, MAX_SESSION_TTL_SECONDS, 'How long a session lasts when its issuer does not say.').default(DEFAULT_SESSIONS.ttlSeconds),
-  ttl_seconds_max: whole(1, MAX_SESSION_TTL_SECONDS, 'How long a session may last at most.').default(DEFAULT_SESSIONS.ttlSecondsMax),
+  ttl_seconds: whole(1, MAX_SESSION_TTL_SECONDS, 'How long a session lasts when its issuer does not say.').default(
+    DEFAULT_SESSIONS.ttlSeconds,
+  ),
+  ttl_seconds_max: whole(1, MAX_SESSION_TTL_SECONDS, 'How long a session may last at most.').default(
+    DEFAULT_SESSIONS.ttlSecondsMax,
+  ),
   limits: limits.meta({ description: 'What a credential that names no limit gets.' }).optional(),
   warn_at: fraction('The part of a limit at which the warning comes.').default(DEFAULT_SESSIONS.warnAt),
-  on_limit: choice(['revoke', 'pause'], 'What happens at 100 %: the session is revoked, or its breaker opens.').default(DEFAULT_SESSIONS.onLimit),
+  on_limit: choice(['revoke', 'pause'], 'What happens at 100 %: the session is revoked, or its breaker opens.').default(
+    DEFAULT_SESSIONS.onLimit,
+  ),
   least_useful_usd: money(
     'What the least useful request costs: less than this left is 100 %. At least 0.000001, at most 10 % of a limit; by default 1 % of the limit and at most one cent.',
   ).optional(),
-  holds: choice(['strict', 'calibrated'], 'Whether holds are upper bounds, or estimates where bounds do not fit.').default(DEFAULT_SESSIONS.holds),
-  default_output_tokens: whole(1, 1_000_000, 'Set on requests that name no maximum.').default(DEFAULT_SESSIONS.defaultOutputTokens),
-  required_claims: list(choice(['customer', 'segment'], 'A claim that every credential must have.'), 'So that no credential escapes a kill level.').default([]),
+  holds: choice(
+    ['strict', 'calibrated'],
+    'Whether holds are upper bounds, or estimates where bounds do not fit.',
+  ).default(DEFAULT_SESSIONS.holds),
+  default_output_tokens: whole(1, 1_000_000, 'Set on requests that name no maximum.').default(
+    DEFAULT_SESSIONS.defaultOutputTokens,
+  ),
+  required_claims: list(
+    choice(['customer', 'segment'], 'A claim that every credential must have.'),
+    'So that no credential escapes a kill level.',
+  ).default([]),
 });
 
 const fee = group({
-  method: text((written) => /^[A-Za-z]{1,16}$/.test(written), 'is not an HTTP method', 'Any where it is not given.').optional(),
+  method: text(
+    (written) => /^[A-Za-z]{1,16}$/.test(written),
+    'is not an HTTP method',
+    'Any where it is not given.',
+  ).optional(),
   path: text(
     (written) => /^\/[A-Za-z0-9._~!$&'()*+,=:@%/-]*$/.test(written) && !written.includes('//'),
     'is not a path that starts with "/"',
@@ -44,8 +72,16 @@ const fee = group({
 });
 
 const auth = group({
-  header: text((written) => isHeaderName(written.toLowerCase()), 'is not the name of a header', 'The header that carries the key of the provider.'),
-  value: text((written) => /^[\x20-\x7e]+$/.test(written), 'is not printable ASCII', 'With ${NAME} where the Worker secret NAME goes.'),
+  header: text(
+    (written) => isHeaderName(written.toLowerCase()),
+    'is not the name of a header',
+    'The header that carries the key of the provider.',
+  ),
+  value: text(
+    (written) => /^[\x20-\x7e]+$/.test(written),
+    'is not printable ASCII',
+    'With ${NAME} where the Worker secret NAME goes.',
+  ),
 });
 
 const PROTOCOLS = ['openai', 'anthropic', 'gemini', 'http'] as const;
@@ -53,23 +89,34 @@ const protocol = z
   .enum(PROTOCOLS, {
     error: (issue) => {
       if (issue.input === undefined) return 'is missing';
-      return LATER_PROTOCOLS.includes(issue.input) ? `"${String(issue.input)}" ${NOT_YET}` : `is not one of ${PROTOCOLS.join(', ')}`;
+      return typeof issue.input === 'string' && LATER_PROTOCOLS.has(issue.input)
+        ? `"${issue.input}" ${NOT_YET}`
+        : `is not one of ${PROTOCOLS.join(', ')}`;
     },
   })
   .meta({ description: 'How the traffic is read and priced.' });
 
 const route = group({
-  upstream: text((written) => written.length > 0, 'is not a URL', 'https://HOST, with a base path where the upstream has one.'),
+  upstream: text(
+    (written) => written.length > 0,
+    'is not a URL',
+    'https://HOST, with a base path where the upstream has one.',
+  ),
   protocol,
   auth: auth.optional(),
   scope: text(isScope, 'is not a scope such as "llm:openai"', 'What a credential must be granted.'),
   feature: text(isId, 'is not an id', 'The capability, for kill switches.').optional(),
-  fees: list(fee, 'protocol http: what a request costs. The first match wins; what matches none is refused; the last one may be the default.').optional(),
+  fees: list(
+    fee,
+    'protocol http: what a request costs. The first match wins; what matches none is refused; the last one may be the default.',
+  ).optional(),
   forward_headers: list(
     text((written) => isHeaderName(written.toLowerCase()), 'is not the name of a header', 'A request header.'),
     'Request headers forwarded beyond those of the protocol.',
   ).optional(),
-  timeout_seconds: whole(1, UPSTREAM_TIMEOUT_MS / 1_000, 'Until the headers of the answer arrive.').default(UPSTREAM_TIMEOUT_MS / 1_000),
+  timeout_seconds: whole(1, UPSTREAM_TIMEOUT_MS / 1_000, 'Until the headers of the answer arrive.').default(
+    UPSTREAM_TIMEOUT_MS / 1_000,
+  ),
 });
 
 const price = group({
@@ -80,8 +127,12 @@ const price = group({
   ),
   input_usd_per_million: money('Per million input tokens.'),
   output_usd_per_million: money('Per million output tokens.'),
-  cached_input_usd_per_million: money('Per million input tokens read from a cache. As other input where it is not given.').optional(),
-  cache_write_usd_per_million: money('Per million input tokens written to a cache. As other input where it is not given.').optional(),
+  cached_input_usd_per_million: money(
+    'Per million input tokens read from a cache. As other input where it is not given.',
+  ).optional(),
+  cache_write_usd_per_million: money(
+    'Per million input tokens written to a cache. As other input where it is not given.',
+  ).optional(),
   context_tokens: whole(1, 100_000_000, 'The context window.'),
   max_output_tokens: whole(1, 100_000_000, 'The most output of one answer.'),
 });
@@ -99,7 +150,11 @@ const bounds = group({
   video_tokens_per_kib: whole(1, 10_000_000, 'Each KiB of video.').default(DEFAULT_BOUNDS.videoTokensPerKib),
   hosted_tools: z
     .record(
-      text((written) => /^[A-Za-z][A-Za-z0-9_.-]{0,63}$/.test(written), 'is not the name of a tool', "The provider's own name of the tool."),
+      text(
+        (written) => /^[A-Za-z][A-Za-z0-9_.-]{0,63}$/.test(written),
+        'is not the name of a tool',
+        "The provider's own name of the tool.",
+      ),
       hostedTool,
       says('is not a mapping'),
     )
@@ -108,9 +163,13 @@ const bounds = group({
 
 /** The whole file. Unknown keys are refused on every level. */
 export const policySchema = group({
-  version: z.literal(1, says('is not 1: this program reads version 1 of the policy')).meta({ description: 'The version of this format.' }),
+  version: z
+    .literal(1, says('is not 1: this program reads version 1 of the policy'))
+    .meta({ description: 'The version of this format.' }),
   sessions: sessions.optional(),
-  routes: z.record(z.string(), route, says('is not a mapping of names to routes')).meta({ description: 'What can be reached, by the first segment of the path.' }),
+  routes: z
+    .record(z.string(), route, says('is not a mapping of names to routes'))
+    .meta({ description: 'What can be reached, by the first segment of the path.' }),
   prices: list(price, 'Added to, or over, the price library.').default([]),
   bounds: bounds.meta({ description: 'Declared worst cases for what the bytes of a request do not bound.' }).optional(),
 });

@@ -27,7 +27,10 @@ export type FilledTemplate =
 export function fillTemplate(value: string, secrets: Readonly<Record<string, unknown>>): FilledTemplate {
   const missing = secretNames(value).filter((name) => secretOf(secrets, name) === null);
   if (missing.length > 0) return { ok: false, missing: [...new Set(missing)] };
-  return { ok: true, value: value.replaceAll(PLACEHOLDER, (_placeholder, name: string) => secretOf(secrets, name) ?? '') };
+  return {
+    ok: true,
+    value: value.replaceAll(PLACEHOLDER, (_placeholder, name: string) => secretOf(secrets, name) ?? ''),
+  };
 }
 
 function secretOf(secrets: Readonly<Record<string, unknown>>, name: string): string | null {

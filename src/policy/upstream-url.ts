@@ -5,7 +5,9 @@ export interface UpstreamRules {
   readonly allowLoopback: boolean;
 }
 
-export type UpstreamReading = { readonly ok: true; readonly upstream: string } | { readonly ok: false; readonly reason: string };
+export type UpstreamReading =
+  | { readonly ok: true; readonly upstream: string }
+  | { readonly ok: false; readonly reason: string };
 
 const BASE_PATH = /^(?:\/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*$/;
 const IPV4 = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})$/;
@@ -20,17 +22,20 @@ export function readUpstream(text: string, rules: UpstreamRules): UpstreamReadin
   const url = URL.canParse(text) ? new URL(text) : null;
   if (url === null || url.host === '') return { ok: false, reason: 'is not a URL such as https://api.example.com' };
   if (url.protocol !== 'https:' && url.protocol !== 'http:') return { ok: false, reason: 'is not an https URL' };
-  if (url.username !== '' || url.password !== '' || text.includes('@')) return { ok: false, reason: 'has credentials in it; they belong in auth.value, as a secret' };
+  if (url.username !== '' || url.password !== '' || text.includes('@'))
+    return { ok: false, reason: 'has credentials in it; they belong in auth.value, as a secret' };
   if (/[?#]/.test(text)) return { ok: false, reason: 'has a query or a fragment' };
   const upstream = text.endsWith('/') ? text.slice(0, -1) : text;
   if (upstream !== url.origin + url.pathname.replace(/\/$/, '')) {
     return { ok: false, reason: `is not in its plain form; write ${url.origin}${url.pathname.replace(/\/$/, '')}` };
   }
-  if (!BASE_PATH.test(upstream.slice(url.origin.length))) return { ok: false, reason: 'has a base path that can be read in more than one way' };
+  if (!BASE_PATH.test(upstream.slice(url.origin.length)))
+    return { ok: false, reason: 'has a base path that can be read in more than one way' };
   const loopback = isLoopback(url.hostname);
   if (loopback && rules.allowLoopback) return { ok: true, upstream };
   if (loopback) return { ok: false, reason: 'is on the own machine, which is for local development only' };
-  if (url.protocol !== 'https:') return { ok: false, reason: 'is plain http, which is for the own machine in local development only; use https' };
+  if (url.protocol !== 'https:')
+    return { ok: false, reason: 'is plain http, which is for the own machine in local development only; use https' };
   if (isPrivateHost(url.hostname)) return { ok: false, reason: 'is at a private or reserved address' };
   return { ok: true, upstream };
 }
@@ -54,7 +59,8 @@ function isPrivateIpv4(octets: readonly number[]): boolean {
   if (first === 100) return second >= 64 && second < 128;
   if (first === 169) return second === 254;
   if (first === 172) return second >= 16 && second < 32;
-  if (first === 192) return second === 168 || (second === 0 && (third === 0 || third === 2)) || (second === 88 && third === 99);
+  if (first === 192)
+    return second === 168 || (second === 0 && (third === 0 || third === 2)) || (second === 88 && third === 99);
   if (first === 198) return second === 18 || second === 19 || (second === 51 && third === 100);
   return first === 203 && second === 0 && third === 113;
 }

@@ -31,16 +31,23 @@ const MAX_INDENTED_BRACKETS = 32;
 /** Reads one YAML 1.2 document (core schema). Syntax errors, duplicate keys, odd keys, unknown tags and bombs end up in `errors`. */
 export function readYaml(text: string): YamlSource {
   const errors: PolicyError[] = [];
-  const fail = (reason: string): YamlSource => ({ value: undefined, errors: [{ line: 1, column: 1, path: '', reason }], report: () => {} });
-  if (new TextEncoder().encode(text).length > MAX_POLICY_BYTES) return fail(`is larger than ${MAX_POLICY_BYTES} bytes`);
-  if (nestsDeeperThan(text, MAX_INDENTED_BRACKETS)) return fail('is nested too deeply');
+  if (new TextEncoder().encode(text).length > MAX_POLICY_BYTES)
+    return failed(`is larger than ${MAX_POLICY_BYTES} bytes`);
+  if (nestsDeeperThan(text, MAX_INDENTED_BRACKETS)) return failed('is nested too deeply');
   const lines = new LineCounter();
   const place = (offset: number, path: string, reason: string): PolicyError => {
     const { line, col } = lines.linePos(offset);
     return { line: Math.max(1, line), column: Math.max(1, col), path, reason };
   };
-  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: true, schema: 'core', merge: false });
-  for (const problem of [...document.errors, ...document.warnings]) errors.push(place(problem.pos[0], '', firstSentence(problem.message)));
+  const document = parseDocument(text, {
+    lineCounter: lines,
+    prettyErrors: false,
+    uniqueKeys: true,
+    schema: 'core',
+    merge: false,
+  });
+  for (const problem of [...document.errors, ...document.warnings])
+    errors.push(place(problem.pos[0], '', firstSentence(problem.message)));
   checkNodes(document, (offset, reason) => errors.push(place(offset, '', reason)));
   const report: Report = (path, reason, onKey) => {
     errors.push(place(offsetOf(document, path, onKey === 'on-key'), pathText(path), reason));
@@ -49,13 +56,19 @@ export function readYaml(text: string): YamlSource {
   try {
     return { value: document.toJS({ maxAliasCount: MAX_ALIASES }), errors, report };
   } catch {
-    return fail('expands to too much through its aliases');
+    return failed('expands to too much through its aliases');
   }
+}
+
+function failed(reason: string): YamlSource {
+  return { value: undefined, errors: [{ line: 1, column: 1, path: '', reason }], report: () => {} };
 }
 
 /** `a.b[0].c` as people write it. */
 export function pathText(path: KeyPath): string {
-  return path.map((key, index) => (typeof key === 'number' ? `[${key}]` : `${index === 0 ? '' : '.'}${String(key)}`)).join('');
+  return path
+    .map((key, index) => (typeof key === 'number' ? `[${key}]` : `${index === 0 ? '' : '.'}${String(key)}`))
+    .join('');
 }
 
 function firstSentence(message: string): string {
@@ -94,7 +107,9 @@ function offsetOf(document: Document.Parsed, path: KeyPath, onKey: boolean): num
   let offset = startOf(node) ?? 0;
   for (const [index, key] of path.entries()) {
     if (isAlias(node)) node = node.resolve(document);
-    const pair = isMap(node) ? node.items.find((item) => isPair(item) && isScalar(item.key) && String(item.key.value) === String(key)) : undefined;
+    const pair = isMap(node)
+      ? node.items.find((item) => isPair(item) && isScalar(item.key) && String(item.key.value) === String(key))
+      : undefined;
     const next: unknown = pair === undefined ? childOf(node, key) : pair.value;
     if (pair === undefined && next === undefined) break;
     const keyOffset = pair === undefined ? undefined : startOf(pair.key);
@@ -107,7 +122,14 @@ function offsetOf(document: Document.Parsed, path: KeyPath, onKey: boolean): num
 }
 
 function childOf(node: unknown, key: PropertyKey): Node | undefined {
-  if (typeof node !== 'object' || node === null || !('items' in node) || !Array.isArray(node.items) || typeof key !== 'number') return undefined;
+  if (
+    typeof node !== 'object' ||
+    node === null ||
+    !('items' in node) ||
+    !Array.isArray(node.items) ||
+    typeof key !== 'number'
+  )
+    return undefined;
   return node.items[key] as Node | undefined;
 }
 

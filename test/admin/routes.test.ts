@@ -9,7 +9,7 @@ beforeEach(async () => {
 });
 
 async function outcome(response: Response): Promise<string> {
-  const body = (await response.json()) as { code?: string };
+  const body = await response.json<{ code?: string }>();
   return `${response.status} ${body.code ?? ''}`;
 }
 
@@ -39,13 +39,20 @@ describe.each(ADMIN_ROUTES.map((route) => [`${route.method} ${route.path}`, rout
 
   it('refuses the token elsewhere than in Authorization', async () => {
     const headers = { 'x-api-key': TOKENS[route.role], cookie: `token=${TOKENS[route.role]}` };
-    expect(await outcome(await world.call(route.method, `${path}?token=${TOKENS[route.role]}`, { token: null, body, headers }))).toBe('401 credential-missing');
+    expect(
+      await outcome(
+        await world.call(route.method, `${path}?token=${TOKENS[route.role]}`, { token: null, body, headers }),
+      ),
+    ).toBe('401 credential-missing');
   });
 
-  it.each(Object.keys(TOKENS).filter((role) => role !== route.role) as (keyof typeof TOKENS)[])('refuses the role %s', async (role) => {
-    const response = await world.call(route.method, path, { token: TOKENS[role], body });
-    expect(await outcome(response)).toBe('403 scope-denied');
-  });
+  it.each(Object.keys(TOKENS).filter((role) => role !== route.role) as (keyof typeof TOKENS)[])(
+    'refuses the role %s',
+    async (role) => {
+      const response = await world.call(route.method, path, { token: TOKENS[role], body });
+      expect(await outcome(response)).toBe('403 scope-denied');
+    },
+  );
 
   it('lets its own role in', async () => {
     const response = await world.call(route.method, path, { token: TOKENS[route.role], body });
@@ -53,7 +60,11 @@ describe.each(ADMIN_ROUTES.map((route) => [`${route.method} ${route.path}`, rout
   });
 
   it('refuses a browser origin that is not listed, even with the right token', async () => {
-    const response = await world.call(route.method, path, { token: TOKENS[route.role], body, headers: { origin: 'https://evil.example' } });
+    const response = await world.call(route.method, path, {
+      token: TOKENS[route.role],
+      body,
+      headers: { origin: 'https://evil.example' },
+    });
     expect(await outcome(response)).toBe('403 policy-denied');
     expect(response.headers.has('access-control-allow-origin')).toBe(false);
   });
@@ -75,12 +86,18 @@ describe.each(ADMIN_ROUTES.map((route) => [`${route.method} ${route.path}`, rout
       ['a reason that is too long', JSON.stringify({ reason: 'x'.repeat(501) }), '400 bad-request'],
       ['too large a body', JSON.stringify({ reason: 'x'.repeat(70_000) }), '413 body-too-large'],
     ])('refuses %s', async (_what, text, expected) => {
-      expect(await outcome(await world.call(route.method, path, { token: TOKENS[route.role], body: text }))).toBe(expected);
+      expect(await outcome(await world.call(route.method, path, { token: TOKENS[route.role], body: text }))).toBe(
+        expected,
+      );
     });
 
     it('refuses a body that is compressed, or of another type', async () => {
       for (const headers of [{ 'content-encoding': 'gzip' }, { 'content-type': 'application/x-www-form-urlencoded' }]) {
-        const response = await world.call(route.method, path, { token: TOKENS[route.role], body: '{"reason":"a"}', headers });
+        const response = await world.call(route.method, path, {
+          token: TOKENS[route.role],
+          body: '{"reason":"a"}',
+          headers,
+        });
         expect(await outcome(response)).toBe('415 encoding-unsupported');
       }
     });
@@ -88,14 +105,22 @@ describe.each(ADMIN_ROUTES.map((route) => [`${route.method} ${route.path}`, rout
 
   if (route.path.includes('{id}')) {
     it('does not know a session that was never issued', async () => {
-      const ok = route.method === 'PATCH' ? { limits: { tokens: 5 }, reason: 'a' } : route.body === null ? undefined : { reason: 'a' };
+      const ok =
+        route.method === 'PATCH'
+          ? { limits: { tokens: 5 }, reason: 'a' }
+          : route.body === null
+            ? undefined
+            : { reason: 'a' };
       const response = await world.call(route.method, path, { token: TOKENS[route.role], body: ok });
       expect(await outcome(response)).toBe('404 session-unknown');
       expect(world.revocations).toEqual([]);
     });
 
     it.each(['a%2Fb', '..%2f..', 'a%20b', '~', 'a~b~c', '%00'])('refuses the id %s', async (id) => {
-      const response = await world.call(route.method, route.path.replace('{id}', id), { token: TOKENS[route.role], body });
+      const response = await world.call(route.method, route.path.replace('{id}', id), {
+        token: TOKENS[route.role],
+        body,
+      });
       expect([400, 404]).toContain(response.status);
       expect(world.calls).toEqual([]);
     });
@@ -130,12 +155,19 @@ describe('the control plane', () => {
 
   it('lets listed browser origins in, and names them only', async () => {
     const listed = await adminWorld({ ADMIN_ORIGINS: 'https://ops.example' });
-    const preflight = await listed.call('OPTIONS', '/admin/sessions', { token: null, headers: { origin: 'https://ops.example' } });
+    const preflight = await listed.call('OPTIONS', '/admin/sessions', {
+      token: null,
+      headers: { origin: 'https://ops.example' },
+    });
     expect(preflight.status).toBe(204);
     const response = await listed.call('GET', '/admin/sessions', { headers: { origin: 'https://ops.example' } });
     expect(response.status).toBe(200);
     expect(response.headers.get('access-control-allow-origin')).toBe('https://ops.example');
-    expect(await outcome(await listed.call('OPTIONS', '/admin/sessions', { token: null, headers: { origin: 'https://evil.example' } }))).toBe('403 policy-denied');
+    expect(
+      await outcome(
+        await listed.call('OPTIONS', '/admin/sessions', { token: null, headers: { origin: 'https://evil.example' } }),
+      ),
+    ).toBe('403 policy-denied');
   });
 
   it('answers 503 when an object cannot be asked, and tells why to the log only', async () => {
@@ -147,7 +179,8 @@ describe('the control plane', () => {
   });
 
   it('counts wrong tokens per address, and never locks the right one out', async () => {
-    const from = (address: string, token: string) => world.call('GET', '/admin/sessions', { token, headers: { 'cf-connecting-ip': address } });
+    const from = (address: string, token: string) =>
+      world.call('GET', '/admin/sessions', { token, headers: { 'cf-connecting-ip': address } });
     for (let attempt = 0; attempt < 120; attempt += 1) expect((await from('192.0.2.1', 'wrong')).status).toBe(401);
     const refused = await from('192.0.2.1', 'wrong');
     expect(Number(refused.headers.get('retry-after'))).toBeGreaterThan(0);
@@ -162,12 +195,14 @@ describe('the control plane', () => {
 describe('GET /admin/openapi.json', () => {
   it('describes every route', async () => {
     const response = await world.call('GET', '/admin/openapi.json');
-    const document = (await response.json()) as { openapi: string; paths: Record<string, Record<string, unknown>> };
+    const document = await response.json<{ openapi: string; paths: Record<string, Record<string, unknown>> }>();
     expect(document.openapi).toBe('3.1.0');
-    for (const route of ADMIN_ROUTES) expect(document.paths[route.path]?.[route.method.toLowerCase()], route.path).toBeDefined();
+    for (const route of ADMIN_ROUTES)
+      expect(document.paths[route.path]?.[route.method.toLowerCase()], route.path).toBeDefined();
     expect(JSON.stringify(document)).toContain('spend_usd');
     const text = JSON.stringify(document);
-    for (const [, name] of text.matchAll(/"\$ref":"([^"]*)"/g)) expect(text).toContain(`"${String(name).replace('#/components/schemas/', '')}":{`);
+    for (const [, name] of text.matchAll(/"\$ref":"([^"]*)"/g))
+      expect(text).toContain(`"${String(name).replace('#/components/schemas/', '')}":{`);
     expect(text).not.toContain('$defs');
   });
 });

@@ -11,7 +11,12 @@ interface Issued {
   readonly expires_at: string;
 }
 
-const REQUEST = { agent: 'billing-1', scopes: ['llm:openai', 'ticket:*'], limits: { spend_usd: '10.00', tokens: 200_000 }, ttl_seconds: 900 };
+const REQUEST = {
+  agent: 'billing-1',
+  scopes: ['llm:openai', 'ticket:*'],
+  limits: { spend_usd: '10.00', tokens: 200_000 },
+  ttl_seconds: 900,
+};
 let world: AdminWorld;
 
 beforeEach(async () => {
@@ -31,7 +36,7 @@ async function textOf(response: Response): Promise<string> {
 
 async function refusal(response: Promise<Response>): Promise<string> {
   const answered = await response;
-  const body = (await answered.json()) as { code: string; detail: string };
+  const body = await answered.json<{ code: string; detail: string }>();
   return `${answered.status} ${body.code}: ${body.detail}`;
 }
 
@@ -54,6 +59,13 @@ function entry(id: string, costMicroUsd: number): LedgerEntry {
   };
 }
 
+async function withEntries(count: number): Promise<string> {
+  const { session } = await issue();
+  const object = world.objects.get(`fusebox~${session.id}`);
+  for (let index = 0; index < count; index += 1) object?.entries.push(entry(`e${index}`, index));
+  return `/admin/sessions/${session.id}/ledger`;
+}
+
 describe('POST /admin/sessions', () => {
   it('issues a session and a credential that is accepted', async () => {
     const { session, token, expires_at } = await issue({ customer: 'acme', segment: ['beta', 'eu'] });
@@ -69,7 +81,12 @@ describe('POST /admin/sessions', () => {
     expect(session.expires_at).toBe(expires_at);
     expect(await world.config.tokens.verify(token, NOW_MS)).toMatchObject({
       ok: true,
-      value: { sid: session.id, agent: 'billing-1', segments: ['beta', 'eu'], limits: { spendMicroUsd: 10_000_000, requestsPerMinute: 60 } },
+      value: {
+        sid: session.id,
+        agent: 'billing-1',
+        segments: ['beta', 'eu'],
+        limits: { spendMicroUsd: 10_000_000, requestsPerMinute: 60 },
+      },
     });
   });
 
@@ -81,12 +98,17 @@ describe('POST /admin/sessions', () => {
 
   it.each(['session.create', 'control.record'])('hands out no credential when %s fails', async (port) => {
     world.broken.add(port);
-    expect(await refusal(world.call('POST', '/admin/sessions', { token: TOKENS.issuer, body: REQUEST }))).toContain('503 enforcement-unavailable');
+    expect(await refusal(world.call('POST', '/admin/sessions', { token: TOKENS.issuer, body: REQUEST }))).toContain(
+      '503 enforcement-unavailable',
+    );
   });
 
-  it("takes what is not said from the policy, and money as a number too", async () => {
+  it('takes what is not said from the policy, and money as a number too', async () => {
     const { session } = await issue({ limits: { spend_usd: 0.1 }, ttl_seconds: undefined, scopes: [] });
-    expect(session).toMatchObject({ limits: { spend_usd: '0.100000', requests_per_minute: 60 }, expires_at: new Date(NOW_MS + 600_000).toISOString() });
+    expect(session).toMatchObject({
+      limits: { spend_usd: '0.100000', requests_per_minute: 60 },
+      expires_at: new Date(NOW_MS + 600_000).toISOString(),
+    });
     expect((await issue({ limits: undefined })).session).toMatchObject({ limits: { spend_usd: '2.500000' } });
     expect((await issue({ customer: null, segment: null })).session).toMatchObject({ customer: null, segment: null });
     expect((await issue({ segment: 'eu' })).session).toMatchObject({ segment: 'eu' });
@@ -97,10 +119,22 @@ describe('POST /admin/sessions', () => {
     ['an agent that is no id', { agent: 'a b' }, 'agent is not an id'],
     ['no scopes', { scopes: undefined }, 'scopes is missing'],
     ['a scope of everything', { scopes: ['*'] }, 'scopes[0] is not a scope'],
-    ['too many scopes', { scopes: Array.from({ length: 65 }, (_, index) => `s${index}`) }, 'scopes has more than 64 members'],
-    ['scopes beyond what a header holds', { scopes: Array.from({ length: 64 }, (_, index) => `${'s'.repeat(100)}${index}`) }, 'scopes and segment together'],
+    [
+      'too many scopes',
+      { scopes: Array.from({ length: 65 }, (_, index) => `s${index}`) },
+      'scopes has more than 64 members',
+    ],
+    [
+      'scopes beyond what a header holds',
+      { scopes: Array.from({ length: 64 }, (_, index) => `${'s'.repeat(100)}${index}`) },
+      'scopes and segment together',
+    ],
     ['an unknown limit', { limits: { spend: 1 } }, 'limits.spend is not known'],
-    ['an unknown key, with the one that was meant', { ttl_second: 5 }, 'ttl_second is not known; did you mean "ttl_seconds"?'],
+    [
+      'an unknown key, with the one that was meant',
+      { ttl_second: 5 },
+      'ttl_second is not known; did you mean "ttl_seconds"?',
+    ],
     ['negative money', { limits: { spend_usd: '-1' } }, 'limits.spend_usd is not an amount'],
     ['too fine money', { limits: { spend_usd: '0.0000001' } }, 'limits.spend_usd is not an amount'],
     ['money beyond the ledger', { limits: { spend_usd: '999999999.99' } }, 'limits.spend_usd is not an amount'],
@@ -112,15 +146,22 @@ describe('POST /admin/sessions', () => {
     ['a certificate request', { csr: 'x' }, 'csr is not supported by this version'],
     ['an empty list of segments', { segment: [] }, 'segment'],
   ])('refuses %s, naming the key', async (_name, more, message) => {
-    const said = await refusal(world.call('POST', '/admin/sessions', { token: TOKENS.issuer, body: { ...REQUEST, ...more } }));
+    const said = await refusal(
+      world.call('POST', '/admin/sessions', { token: TOKENS.issuer, body: { ...REQUEST, ...more } }),
+    );
     expect(said).toContain('400 bad-request');
     expect(said).toContain(message);
     expect(world.calls).toEqual([]);
   });
 
   it('refuses a session without what the policy requires of every credential', async () => {
-    const strict = await adminWorld({}, `version: 1\nsessions: { required_claims: [customer] }\nroutes: { r: { upstream: "https://a.example.com", protocol: openai, scope: a } }\n`);
-    expect(await refusal(strict.call('POST', '/admin/sessions', { token: TOKENS.issuer, body: REQUEST }))).toContain('customer is missing');
+    const strict = await adminWorld(
+      {},
+      `version: 1\nsessions: { required_claims: [customer] }\nroutes: { r: { upstream: "https://a.example.com", protocol: openai, scope: a } }\n`,
+    );
+    expect(await refusal(strict.call('POST', '/admin/sessions', { token: TOKENS.issuer, body: REQUEST }))).toContain(
+      'customer is missing',
+    );
   });
 });
 
@@ -129,18 +170,27 @@ describe('POST /admin/sessions/{id}/credentials', () => {
     const { session } = await issue();
     world.calls.length = 0;
     world.nowMs += 300_000;
-    const response = await world.call('POST', `/admin/sessions/${session.id}/credentials`, { token: TOKENS.issuer, body: { ttl_seconds: 1_800 } });
-    const issued = (await response.json()) as Issued;
+    const response = await world.call('POST', `/admin/sessions/${session.id}/credentials`, {
+      token: TOKENS.issuer,
+      body: { ttl_seconds: 1_800 },
+    });
+    const issued = await response.json<Issued>();
     expect(world.calls).toEqual(['session.describe', 'session.renew', 'control.record']);
     expect(issued.expires_at).toBe(new Date(NOW_MS + 2_100_000).toISOString());
     expect(issued.session.expires_at).toBe(issued.expires_at);
-    expect(await world.config.tokens.verify(issued.token, world.nowMs)).toMatchObject({ ok: true, value: { sid: session.id } });
+    expect(await world.config.tokens.verify(issued.token, world.nowMs)).toMatchObject({
+      ok: true,
+      value: { sid: session.id },
+    });
   });
 
   it('does not shorten the session by a credential that ends sooner', async () => {
     const { session } = await issue();
-    const response = await world.call('POST', `/admin/sessions/${session.id}/credentials`, { token: TOKENS.issuer, body: { ttl_seconds: 60 } });
-    const issued = (await response.json()) as Issued;
+    const response = await world.call('POST', `/admin/sessions/${session.id}/credentials`, {
+      token: TOKENS.issuer,
+      body: { ttl_seconds: 60 },
+    });
+    const issued = await response.json<Issued>();
     expect(issued.expires_at).toBe(new Date(NOW_MS + 60_000).toISOString());
     expect(issued.session.expires_at).toBe(session.expires_at);
     expect(world.calls).not.toContain('session.renew');
@@ -148,17 +198,30 @@ describe('POST /admin/sessions/{id}/credentials', () => {
 
   it('carries the limits in force, not those of the first credential', async () => {
     const { session } = await issue();
-    await world.call('PATCH', `/admin/sessions/${session.id}`, { token: TOKENS.operator, body: { limits: { spend_usd: '3' }, reason: 'less' } });
+    await world.call('PATCH', `/admin/sessions/${session.id}`, {
+      token: TOKENS.operator,
+      body: { limits: { spend_usd: '3' }, reason: 'less' },
+    });
     const response = await world.call('POST', `/admin/sessions/${session.id}/credentials`, { token: TOKENS.issuer });
-    const issued = (await response.json()) as Issued;
-    expect(await world.config.tokens.verify(issued.token, NOW_MS)).toMatchObject({ ok: true, value: { limits: { spendMicroUsd: 3_000_000 } } });
+    const issued = await response.json<Issued>();
+    expect(await world.config.tokens.verify(issued.token, NOW_MS)).toMatchObject({
+      ok: true,
+      value: { limits: { spendMicroUsd: 3_000_000 } },
+    });
   });
 
   it('refuses a session that has ended, and one of another issuer', async () => {
     const { session } = await issue();
-    await world.call('POST', `/admin/sessions/${session.id}/revoke`, { token: TOKENS.operator, body: { reason: 'over' } });
-    expect(await refusal(world.call('POST', `/admin/sessions/${session.id}/credentials`, { token: TOKENS.issuer }))).toContain('409 session-ended');
-    expect(await refusal(world.call('POST', '/admin/sessions/acme~1/credentials', { token: TOKENS.issuer }))).toContain('403 policy-denied');
+    await world.call('POST', `/admin/sessions/${session.id}/revoke`, {
+      token: TOKENS.operator,
+      body: { reason: 'over' },
+    });
+    expect(
+      await refusal(world.call('POST', `/admin/sessions/${session.id}/credentials`, { token: TOKENS.issuer })),
+    ).toContain('409 session-ended');
+    expect(await refusal(world.call('POST', '/admin/sessions/acme~1/credentials', { token: TOKENS.issuer }))).toContain(
+      '403 policy-denied',
+    );
   });
 });
 
@@ -167,7 +230,9 @@ describe('GET /admin/sessions', () => {
     for (let index = 0; index < 27; index += 1) await issue({ agent: index % 2 === 0 ? 'even' : 'odd' });
     const first = listAnswer.parse(await (await world.call('GET', '/admin/sessions')).json());
     expect(first.sessions).toHaveLength(25);
-    const second = listAnswer.parse(await (await world.call('GET', `/admin/sessions?cursor=${first.next_cursor}`)).json());
+    const second = listAnswer.parse(
+      await (await world.call('GET', `/admin/sessions?cursor=${first.next_cursor}`)).json(),
+    );
     expect([second.sessions.length, second.next_cursor]).toEqual([2, null]);
     const odd = listAnswer.parse(await (await world.call('GET', '/admin/sessions?agent=odd')).json());
     expect(new Set(odd.sessions.map((session) => session.agent))).toEqual(new Set(['odd']));
@@ -175,7 +240,10 @@ describe('GET /admin/sessions', () => {
 
   it('shows what the objects say where the index lags behind', async () => {
     const { session } = await issue();
-    await world.call('POST', `/admin/sessions/${session.id}/revoke`, { token: TOKENS.operator, body: { reason: 'over' } });
+    await world.call('POST', `/admin/sessions/${session.id}/revoke`, {
+      token: TOKENS.operator,
+      body: { reason: 'over' },
+    });
     const active = listAnswer.parse(await (await world.call('GET', '/admin/sessions?status=active')).json());
     expect(active.sessions).toEqual([]);
   });
@@ -184,7 +252,10 @@ describe('GET /admin/sessions', () => {
     const [one, two] = [await issue(), await issue()];
     world.broken.add(`fusebox~${one.session.id}`);
     const page = listAnswer.parse(await (await world.call('GET', '/admin/sessions')).json());
-    expect([page.sessions.map((session) => session.id), page.unreachable]).toEqual([[two.session.id], [one.session.id]]);
+    expect([page.sessions.map((session) => session.id), page.unreachable]).toEqual([
+      [two.session.id],
+      [one.session.id],
+    ]);
   });
 
   it.each(['status=dead', 'agent=a%20b', 'cursor=', 'agent=a&agent=b', 'limit=5'])('refuses ?%s', async (query) => {
@@ -205,7 +276,11 @@ describe('GET and PATCH /admin/sessions/{id}', () => {
     const { session } = await issue();
     const object = world.objects.get(`fusebox~${session.id}`);
     if (object === undefined) throw new Error('no object');
-    object.view = { ...object.view, spend: { ...object.view.spend, availableMicroUsd: microUsd(-5) }, tokens: { ...object.view.tokens, available: -5 } };
+    object.view = {
+      ...object.view,
+      spend: { ...object.view.spend, availableMicroUsd: microUsd(-5) },
+      tokens: { ...object.view.tokens, available: -5 },
+    };
     const shown = sessionAnswer.parse(await (await world.call('GET', `/admin/sessions/${session.id}`)).json());
     expect([shown.spend.available_usd, shown.tokens.available]).toEqual(['0.000000', 0]);
   });
@@ -213,8 +288,15 @@ describe('GET and PATCH /admin/sessions/{id}', () => {
   it('changes what is named, and takes a limit away for null', async () => {
     const { session } = await issue();
     const body = { limits: { spend_usd: '0.5', tokens: null, tokens_per_request: 9 }, reason: 'cheaper' };
-    const changed = sessionAnswer.parse(await (await world.call('PATCH', `/admin/sessions/${session.id}`, { token: TOKENS.operator, body })).json());
-    expect(changed.limits).toEqual({ spend_usd: '0.500000', tokens: null, tokens_per_request: 9, requests_per_minute: 60 });
+    const changed = sessionAnswer.parse(
+      await (await world.call('PATCH', `/admin/sessions/${session.id}`, { token: TOKENS.operator, body })).json(),
+    );
+    expect(changed.limits).toEqual({
+      spend_usd: '0.500000',
+      tokens: null,
+      tokens_per_request: 9,
+      requests_per_minute: 60,
+    });
     expect(world.objects.get(`fusebox~${session.id}`)?.acts.at(-1)).toEqual({ by: 'the-operator', reason: 'cheaper' });
   });
 
@@ -226,7 +308,9 @@ describe('GET and PATCH /admin/sessions/{id}', () => {
     [{ limits: { scopes: [] }, reason: 'a' }, 'limits.scopes is not known'],
   ])('refuses %j', async (body, message) => {
     const { session } = await issue();
-    expect(await refusal(world.call('PATCH', `/admin/sessions/${session.id}`, { token: TOKENS.operator, body }))).toContain(message);
+    expect(
+      await refusal(world.call('PATCH', `/admin/sessions/${session.id}`, { token: TOKENS.operator, body })),
+    ).toContain(message);
   });
 });
 
@@ -234,8 +318,14 @@ describe('POST /admin/sessions/{id}/revoke and reset', () => {
   it('revokes in the object first, then on the list, until the credential has ended', async () => {
     const { session } = await issue();
     world.calls.length = 0;
-    const response = await world.call('POST', `/admin/sessions/${session.id}/revoke`, { token: TOKENS.operator, body: { reason: 'runaway' } });
-    expect(sessionAnswer.parse(await response.json())).toMatchObject({ status: 'revoked', revocation: { reason: 'runaway', by: 'the-operator' } });
+    const response = await world.call('POST', `/admin/sessions/${session.id}/revoke`, {
+      token: TOKENS.operator,
+      body: { reason: 'runaway' },
+    });
+    expect(sessionAnswer.parse(await response.json())).toMatchObject({
+      status: 'revoked',
+      revocation: { reason: 'runaway', by: 'the-operator' },
+    });
     expect(world.calls).toEqual(['session.revoke', 'control.revoke']);
     expect(world.revocations).toEqual([
       { issuer: 'fusebox', sid: session.id, untilMs: NOW_MS + 905_000, act: { by: 'the-operator', reason: 'runaway' } },
@@ -245,7 +335,12 @@ describe('POST /admin/sessions/{id}/revoke and reset', () => {
   it('says that the session already refuses when only the list could not be told', async () => {
     const { session } = await issue();
     world.broken.add('control.revoke');
-    const said = await refusal(world.call('POST', `/admin/sessions/${session.id}/revoke`, { token: TOKENS.operator, body: { reason: 'runaway' } }));
+    const said = await refusal(
+      world.call('POST', `/admin/sessions/${session.id}/revoke`, {
+        token: TOKENS.operator,
+        body: { reason: 'runaway' },
+      }),
+    );
     expect(said).toContain('503 enforcement-unavailable: The session is revoked and refuses');
     expect(world.objects.get(`fusebox~${session.id}`)?.view.status).toBe('revoked');
   });
@@ -253,21 +348,19 @@ describe('POST /admin/sessions/{id}/revoke and reset', () => {
   it('needs a reason', async () => {
     const { session } = await issue();
     for (const act of ['revoke', 'reset']) {
-      expect(await refusal(world.call('POST', `/admin/sessions/${session.id}/${act}`, { token: TOKENS.operator }))).toContain('reason is missing');
+      expect(
+        await refusal(world.call('POST', `/admin/sessions/${session.id}/${act}`, { token: TOKENS.operator })),
+      ).toContain('reason is missing');
     }
-    const response = await world.call('POST', `/admin/sessions/${session.id}/reset`, { token: TOKENS.operator, body: { reason: 'looked at' } });
+    const response = await world.call('POST', `/admin/sessions/${session.id}/reset`, {
+      token: TOKENS.operator,
+      body: { reason: 'looked at' },
+    });
     expect(response.status).toBe(200);
   });
 });
 
 describe('GET /admin/sessions/{id}/ledger', () => {
-  async function withEntries(count: number): Promise<string> {
-    const { session } = await issue();
-    const object = world.objects.get(`fusebox~${session.id}`);
-    for (let index = 0; index < count; index += 1) object?.entries.push(entry(`e${index}`, index));
-    return `/admin/sessions/${session.id}/ledger`;
-  }
-
   it('shows pages of entries, oldest first', async () => {
     const path = await withEntries(5);
     const first = ledgerAnswer.parse(await (await world.call('GET', `${path}?limit=3`)).json());
@@ -287,7 +380,9 @@ describe('GET /admin/sessions/{id}/ledger', () => {
       estimated: false,
       reason: 'completed',
     });
-    const second = ledgerAnswer.parse(await (await world.call('GET', `${path}?limit=3&cursor=${first.next_cursor}`)).json());
+    const second = ledgerAnswer.parse(
+      await (await world.call('GET', `${path}?limit=3&cursor=${first.next_cursor}`)).json(),
+    );
     expect([...first.entries, ...second.entries].map((line) => line.id)).toEqual(['e0', 'e1', 'e2', 'e3', 'e4']);
     expect(second.next_cursor).toBeNull();
   });
@@ -296,7 +391,10 @@ describe('GET /admin/sessions/{id}/ledger', () => {
     const path = await withEntries(2_500);
     const response = await world.call('GET', path, { headers: { accept: 'application/x-ndjson' } });
     expect(response.headers.get('content-type')).toBe('application/x-ndjson');
-    const lines = (await textOf(response)).trimEnd().split('\n').map((line) => ledgerEntryAnswer.parse(JSON.parse(line)));
+    const lines = (await textOf(response))
+      .trimEnd()
+      .split('\n')
+      .map((line) => ledgerEntryAnswer.parse(JSON.parse(line)));
     expect(lines.map((line) => line.id)).toEqual(Array.from({ length: 2_500 }, (_, index) => `e${index}`));
   });
 

@@ -6,7 +6,10 @@ const ENTRY = { id: 'ann', owner: 'Ann Example', sha256: 'ab'.repeat(32), roles:
 describe('ADMIN_TOKENS', () => {
   it('knows operators by the digest of their token', () => {
     const reading = readAdminTokens(JSON.stringify([ENTRY]));
-    expect(reading).toMatchObject({ ok: true, admins: [{ id: 'ann', owner: 'Ann Example', roles: ['viewer', 'operator'] }] });
+    expect(reading).toMatchObject({
+      ok: true,
+      admins: [{ id: 'ann', owner: 'Ann Example', roles: ['viewer', 'operator'] }],
+    });
     expect(reading.ok && reading.admins[0]?.digest.length).toBe(32);
   });
 

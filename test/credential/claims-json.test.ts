@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { readStrictJson } from '../../src/credential/claims-json.ts';
 
@@ -15,10 +15,33 @@ describe('strict JSON', () => {
 
   it('accepts nothing that JSON.parse refuses', () => {
     fc.assert(
-      fc.property(fc.array(fc.constantFrom('{', '}', '[', ']', ':', ',', '"a"', '"', '1', '-', '0', '.5', 'e9', 'true', 'null', ' ', '\\u00')), (parts) => {
-        const text = parts.join('');
-        if (readStrictJson(text).ok) expect(() => JSON.parse(text) as unknown).not.toThrow();
-      }),
+      fc.property(
+        fc.array(
+          fc.constantFrom(
+            '{',
+            '}',
+            '[',
+            ']',
+            ':',
+            ',',
+            '"a"',
+            '"',
+            '1',
+            '-',
+            '0',
+            '.5',
+            'e9',
+            'true',
+            'null',
+            ' ',
+            '\\u00',
+          ),
+        ),
+        (parts) => {
+          const text = parts.join('');
+          if (readStrictJson(text).ok) expect(() => JSON.parse(text) as unknown).not.toThrow();
+        },
+      ),
     );
   });
 

@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { readClaims, type ClaimRules } from '../../src/credential/claims.ts';
 import type { JsonObject } from '../../src/credential/claims-json.ts';
@@ -105,7 +105,9 @@ describe('who a token speaks for', () => {
 describe('the limits of a token', () => {
   it('default, one by one, to those of the policy', () => {
     expect(read({ limits: undefined })).toMatchObject({ principal: { limits: RULES.defaultLimits } });
-    expect(read({ limits: { tokens: 7 } })).toMatchObject({ principal: { limits: { spendMicroUsd: 10_000_000, tokens: 7, tokensPerRequest: 9 } } });
+    expect(read({ limits: { tokens: 7 } })).toMatchObject({
+      principal: { limits: { spendMicroUsd: 10_000_000, tokens: 7, tokensPerRequest: 9 } },
+    });
   });
 
   it.each([

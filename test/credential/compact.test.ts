@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { base64url } from 'jose';
 import { describe, expect, it } from 'vitest';
 import { readCompact } from '../../src/credential/compact.ts';
@@ -6,7 +6,8 @@ import { MAX_TOKEN_CHARS } from '../../src/limits.ts';
 
 const SIGNATURE = 'A'.repeat(86);
 const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_';
-const compact = (header: string, claims: string, signature = SIGNATURE): string => `${base64url.encode(header)}.${base64url.encode(claims)}.${signature}`;
+const compact = (header: string, claims: string, signature = SIGNATURE): string =>
+  `${base64url.encode(header)}.${base64url.encode(claims)}.${signature}`;
 const GOOD = compact('{"a":1}', '{"b":22}');
 
 describe('the compact form', () => {
@@ -47,7 +48,10 @@ describe('the compact form', () => {
 
   it('refuses octets that are not UTF-8', () => {
     const bad = base64url.encode(new Uint8Array([0x7b, 0x22, 0xff, 0x22, 0x3a, 0x31, 0x7d]));
-    expect(readCompact(`${base64url.encode('{"a":1}')}.${bad}.${SIGNATURE}`)).toEqual({ ok: false, reason: 'claims: not UTF-8' });
+    expect(readCompact(`${base64url.encode('{"a":1}')}.${bad}.${SIGNATURE}`)).toEqual({
+      ok: false,
+      reason: 'claims: not UTF-8',
+    });
   });
 
   it('refuses a token over its bound before it looks at it', () => {
@@ -58,13 +62,17 @@ describe('the compact form', () => {
   it('accepts no second spelling of any part', () => {
     fc.assert(
       fc.property(fc.dictionary(fc.string(), fc.integer()), fc.nat(63), (claims, replacement) => {
-        const text = compact('{"a":1}', JSON.stringify(Object.fromEntries(Object.entries(claims).filter(([key]) => key !== '__proto__'))));
+        const text = compact(
+          '{"a":1}',
+          JSON.stringify(Object.fromEntries(Object.entries(claims).filter(([key]) => key !== '__proto__'))),
+        );
         const end = text.lastIndexOf('.') - 1;
         const other = text.slice(0, end) + ALPHABET[replacement] + text.slice(end + 1);
         const [a, b] = [readCompact(text), readCompact(other)];
         expect(a.ok).toBe(true);
         // Another last character is another text, or refused; never the same claims again.
-        if (other !== text && b.ok && a.ok) expect(JSON.stringify(b.token.claims)).not.toBe(JSON.stringify(a.token.claims));
+        if (other !== text && b.ok && a.ok)
+          expect(JSON.stringify(b.token.claims)).not.toBe(JSON.stringify(a.token.claims));
       }),
     );
   });

@@ -22,7 +22,13 @@ describe('a token that we issue', () => {
     const keys = await keyRing(await privateJwk('k', alg));
     for (const segments of [[], ['beta'], ['beta', 'eu']]) {
       const session = { ...SESSION, segments, customer: segments.length === 0 ? null : 'acme' };
-      const token = await issueSessionToken(keys, { session, audience: 'fusebox', jti: 'j', issuedAtMs: NOW_MS + 999, expiresAtMs: session.expiresAtMs });
+      const token = await issueSessionToken(keys, {
+        session,
+        audience: 'fusebox',
+        jti: 'j',
+        issuedAtMs: NOW_MS + 999,
+        expiresAtMs: session.expiresAtMs,
+      });
       const verification = await verifySessionToken(token, verifierOptions(keys), NOW_MS);
       expect(verification).toEqual({ ok: true, value: { ...session, jti: 'j', issuedAtMs: NOW_MS } });
     }
@@ -39,6 +45,7 @@ describe('the name of a session', () => {
   it('is read back, or refused', () => {
     expect(readSessionId('a', 'fusebox')).toEqual({ issuer: 'fusebox', sid: 'a' });
     expect(readSessionId('acme~a', 'fusebox')).toEqual({ issuer: 'acme', sid: 'a' });
-    for (const text of ['', '~', 'a~', '~a', 'a~b~c', 'a/b', '../a', 'a b', 'ä']) expect(readSessionId(text, 'fusebox'), text).toBeNull();
+    for (const text of ['', '~', 'a~', '~a', 'a~b~c', 'a/b', '../a', 'a b', 'ä'])
+      expect(readSessionId(text, 'fusebox'), text).toBeNull();
   });
 });

@@ -2,7 +2,16 @@ import { base64url, SignJWT } from 'jose';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { createTokenVerifier, verifySessionToken } from '../../src/credential/session-token.ts';
 import type { KeyRing } from '../../src/credential/signing-keys.ts';
-import { goodClaims, keyRing, NOW_MS, NOW_SECONDS, privateJwk, signTexts, signToken, verifierOptions } from '../support/credentials.ts';
+import {
+  goodClaims,
+  keyRing,
+  NOW_MS,
+  NOW_SECONDS,
+  privateJwk,
+  signTexts,
+  signToken,
+  verifierOptions,
+} from '../support/credentials.ts';
 
 let keys: KeyRing;
 let es256: KeyRing;
@@ -46,7 +55,10 @@ describe('a session token', () => {
 
   it('tells outside nothing about what is wrong with it', async () => {
     const verification = await verifySessionToken('nonsense', verifierOptions(keys), NOW_MS);
-    expect(verification).toMatchObject({ ok: false, denial: { code: 'credential-invalid', detail: 'The credential was not accepted.' } });
+    expect(verification).toMatchObject({
+      ok: false,
+      denial: { code: 'credential-invalid', detail: 'The credential was not accepted.' },
+    });
     expect(!verification.ok && verification.logDetail).toContain('canonical');
   });
 });
@@ -72,20 +84,30 @@ describe('the header of a session token', () => {
     ['a cty', { cty: 'JWT' }],
   ])('refuses %s', async (_name, header) => {
     const text = JSON.stringify({ alg: 'EdDSA', typ: 'agent-session+jwt', kid: 'k1', ...header });
-    expect(await codeOf(await signTexts(keys, { header: text, claims: JSON.stringify(goodClaims()) }))).toBe('credential-invalid');
+    expect(await codeOf(await signTexts(keys, { header: text, claims: JSON.stringify(goodClaims()) }))).toBe(
+      'credential-invalid',
+    );
   });
 
-  it.each(['{"alg":"EdDSA","typ":"agent-session+jwt"}', '{"alg":"EdDSA","kid":"k1"}', '[]', 'null', '', '{"alg":"EdDSA","alg":"EdDSA","typ":"agent-session+jwt","kid":"k1"}'])(
-    'refuses the header %s',
-    async (header) => {
-      expect(await codeOf(await signTexts(keys, { header, claims: JSON.stringify(goodClaims()) }))).toBe('credential-invalid');
-    },
-  );
+  it.each([
+    '{"alg":"EdDSA","typ":"agent-session+jwt"}',
+    '{"alg":"EdDSA","kid":"k1"}',
+    '[]',
+    'null',
+    '',
+    '{"alg":"EdDSA","alg":"EdDSA","typ":"agent-session+jwt","kid":"k1"}',
+  ])('refuses the header %s', async (header) => {
+    expect(await codeOf(await signTexts(keys, { header, claims: JSON.stringify(goodClaims()) }))).toBe(
+      'credential-invalid',
+    );
+  });
 
   it('refuses an HMAC made with the public key', async () => {
     const secret = base64url.decode(String(keys.signer.publicJwk['x']));
     for (const alg of ['HS256', 'HS512']) {
-      const token = await new SignJWT(goodClaims()).setProtectedHeader({ alg, typ: 'agent-session+jwt', kid: 'k1' }).sign(secret);
+      const token = await new SignJWT(goodClaims())
+        .setProtectedHeader({ alg, typ: 'agent-session+jwt', kid: 'k1' })
+        .sign(secret);
       expect(await codeOf(token)).toBe('credential-invalid');
     }
   });
@@ -110,7 +132,9 @@ describe('the signature of a session token', () => {
 
   it('refuses an ES256 signature of zeros', async () => {
     const [header, claims] = (await signToken(es256, goodClaims())).split('.');
-    expect(await codeOf(`${header}.${claims}.${base64url.encode(new Uint8Array(64))}`, {}, es256)).toBe('credential-invalid');
+    expect(await codeOf(`${header}.${claims}.${base64url.encode(new Uint8Array(64))}`, {}, es256)).toBe(
+      'credential-invalid',
+    );
   });
 });
 
@@ -128,8 +152,14 @@ describe('the verified-token cache', () => {
     const token = await signToken(keys, goodClaims({ exp: NOW_SECONDS + 10 }));
     await verifier.verify(token, NOW_MS);
     expect(await verifier.verify(token, NOW_MS + 14_999)).toMatchObject({ ok: true });
-    expect(await verifier.verify(token, NOW_MS + 15_000)).toMatchObject({ ok: false, denial: { code: 'credential-expired' } });
-    expect(await verifier.verify(token, NOW_MS + 15_001)).toMatchObject({ ok: false, denial: { code: 'credential-expired' } });
+    expect(await verifier.verify(token, NOW_MS + 15_000)).toMatchObject({
+      ok: false,
+      denial: { code: 'credential-expired' },
+    });
+    expect(await verifier.verify(token, NOW_MS + 15_001)).toMatchObject({
+      ok: false,
+      denial: { code: 'credential-expired' },
+    });
   });
 
   it('does not know a token by a part of it', async () => {

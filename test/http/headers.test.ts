@@ -38,7 +38,16 @@ const NEVER_SENT = {
 describe('headers to the upstream', () => {
   it('are those of the lists and no others', () => {
     const filter = requestHeaderFilter({ names: ['openai-beta', 'x-stainless-*', 'Accept-Language'] });
-    const from = new Headers({ ...NEVER_SENT, accept: 'a', 'content-type': 'b', 'user-agent': 'c', 'openai-beta': 'd', 'x-stainless-os': 'e', 'accept-language': 'f', 'accept-encoding': 'gzip' });
+    const from = new Headers({
+      ...NEVER_SENT,
+      accept: 'a',
+      'content-type': 'b',
+      'user-agent': 'c',
+      'openai-beta': 'd',
+      'x-stainless-os': 'e',
+      'accept-language': 'f',
+      'accept-encoding': 'gzip',
+    });
     expect(Object.fromEntries(filter(from))).toEqual({
       accept: 'a',
       'accept-encoding': 'identity',
@@ -51,7 +60,9 @@ describe('headers to the upstream', () => {
   });
 
   it('never include credentials or routing, whatever a list says', () => {
-    const filter = requestHeaderFilter({ names: [...Object.keys(NEVER_SENT).filter((name) => name !== 'x-unknown'), '*', 'x-*', 'cf-*'] });
+    const filter = requestHeaderFilter({
+      names: [...Object.keys(NEVER_SENT).filter((name) => name !== 'x-unknown'), '*', 'x-*', 'cf-*'],
+    });
     expect([...filter(new Headers(NEVER_SENT)).keys()]).toEqual(['accept-encoding', 'x-unknown']);
     for (const name of Object.keys(NEVER_SENT)) expect(mayForward(name), name).toBe(name === 'x-unknown');
   });

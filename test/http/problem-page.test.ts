@@ -16,7 +16,10 @@ describe('the pages under /problems/', () => {
     for (const code of Object.keys(PROBLEMS)) expect(text).toContain(`href="/problems/${code}"`);
   });
 
-  it.each(['nothing', '__proto__', 'toString', 'constructor', '<script>', '../admin'])('do not exist for %s', (code) => {
-    expect(problemPage(code)).toBeNull();
-  });
+  it.each(['nothing', '__proto__', 'toString', 'constructor', '<script>', '../admin'])(
+    'do not exist for %s',
+    (code) => {
+      expect(problemPage(code)).toBeNull();
+    },
+  );
 });

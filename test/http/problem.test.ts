@@ -24,12 +24,14 @@ const STATUSES: Readonly<Record<number, readonly string[]>> = {
 
 async function answerTo(problem: Problem, shape: 'problem' | 'google' = 'problem') {
   const response = problemResponse(problem, { requestId: 'req-1', shape, headers: { 'x-fusebox-session': 's' } });
-  return { response, body: (await response.json()) as Record<string, unknown> };
+  return { response, body: await response.json<Record<string, unknown>>() };
 }
 
 describe('a problem document', () => {
   it('has the status of the contract', () => {
-    const listed = Object.entries(STATUSES).flatMap(([status, codes]) => codes.map((code) => [code, Number(status)] as const));
+    const listed = Object.entries(STATUSES).flatMap(([status, codes]) =>
+      codes.map((code) => [code, Number(status)] as const),
+    );
     expect(Object.fromEntries(CODES.map((code) => [code, PROBLEMS[code].status]))).toEqual(Object.fromEntries(listed));
   });
 
@@ -60,10 +62,21 @@ describe('a problem document', () => {
   });
 
   it('tells when to try again where waiting helps, and not to where it does not', async () => {
-    for (const code of ['spend-held', 'velocity-exceeded', 'idempotency-in-flight', 'enforcement-unavailable'] as const) {
+    for (const code of [
+      'spend-held',
+      'velocity-exceeded',
+      'idempotency-in-flight',
+      'enforcement-unavailable',
+    ] as const) {
       expect((await answerTo({ code, detail: 'x' })).response.headers.get('retry-after'), code).toMatch(/^[1-9]\d*$/);
     }
-    for (const code of ['spend-limit-exceeded', 'session-revoked', 'scope-denied', 'breaker-open', 'idempotency-completed'] as const) {
+    for (const code of [
+      'spend-limit-exceeded',
+      'session-revoked',
+      'scope-denied',
+      'breaker-open',
+      'idempotency-completed',
+    ] as const) {
       expect((await answerTo({ code, detail: 'x' })).response.headers.get('x-should-retry'), code).toBe('false');
     }
     const { response } = await answerTo({ code: 'breaker-open', detail: 'x', retryAfterSeconds: 12.2 });
@@ -82,19 +95,36 @@ describe('a problem document', () => {
   });
 
   it('names the trip to the holder of a valid credential', async () => {
-    const { body } = await answerTo({ code: 'session-revoked', detail: 'Tripped at 100 %.', evidence: { tripped_at: '2026-11-20', spent_usd: '1.000000' } });
+    const { body } = await answerTo({
+      code: 'session-revoked',
+      detail: 'Tripped at 100 %.',
+      evidence: { tripped_at: '2026-11-20', spent_usd: '1.000000' },
+    });
     expect(body).toMatchObject({ detail: 'Tripped at 100 %.', tripped_at: '2026-11-20', spent_usd: '1.000000' });
   });
 
   it('does not let evidence replace a member', async () => {
-    const { body } = await answerTo({ code: 'policy-denied', detail: 'x', evidence: { status: 200, code: 'fine', error: 'none', limit_usd: '1' } });
-    expect(body).toMatchObject({ status: 403, code: 'policy-denied', limit_usd: '1', error: { code: 'policy-denied' } });
+    const { body } = await answerTo({
+      code: 'policy-denied',
+      detail: 'x',
+      evidence: { status: 200, code: 'fine', error: 'none', limit_usd: '1' },
+    });
+    expect(body).toMatchObject({
+      status: 403,
+      code: 'policy-denied',
+      limit_usd: '1',
+      error: { code: 'policy-denied' },
+    });
   });
 
   it('does not let added headers replace its own', () => {
     const response = problemResponse(
       { code: 'policy-denied', detail: 'x' },
-      { requestId: 'r', shape: 'problem', headers: { 'content-type': 'text/html', 'cache-control': 'public', 'x-request-id': 'other' } },
+      {
+        requestId: 'r',
+        shape: 'problem',
+        headers: { 'content-type': 'text/html', 'cache-control': 'public', 'x-request-id': 'other' },
+      },
     );
     expect(response.headers.get('content-type')).toBe('application/problem+json');
     expect(response.headers.get('cache-control')).toBe('no-store');

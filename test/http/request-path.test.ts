@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { readRequestPath } from '../../src/http/request-path.ts';
 import { MAX_URL_CHARS } from '../../src/limits.ts';
@@ -11,7 +11,10 @@ function read(pathAndQuery: string): unknown {
 describe('a path that can be read in one way', () => {
   it.each([
     ['/openai/v1/chat/completions', { segment: 'openai', path: '/v1/chat/completions', query: '' }],
-    ['/gemini/v1beta/models/gemini-2.5-pro:streamGenerateContent?alt=sse', { segment: 'gemini', path: '/v1beta/models/gemini-2.5-pro:streamGenerateContent', query: '?alt=sse' }],
+    [
+      '/gemini/v1beta/models/gemini-2.5-pro:streamGenerateContent?alt=sse',
+      { segment: 'gemini', path: '/v1beta/models/gemini-2.5-pro:streamGenerateContent', query: '?alt=sse' },
+    ],
     ['/tickets', { segment: 'tickets', path: '/', query: '' }],
     ['/tickets/', { segment: 'tickets', path: '/', query: '' }],
     ['/tickets/tickets/', { segment: 'tickets', path: '/tickets/', query: '' }],
@@ -24,7 +27,7 @@ describe('a path that can be read in one way', () => {
     ['/tickets/caf%C3%A9', { segment: 'tickets', path: '/caf%C3%A9', query: '' }],
     ['/tickets/a%20b%3Ac%40d', { segment: 'tickets', path: '/a%20b%3Ac%40d', query: '' }],
     ['/tickets/50%25', { segment: 'tickets', path: '/50%25', query: '' }],
-    ['/tickets/~a_b-c!$&\'()*+,=:@', { segment: 'tickets', path: "/~a_b-c!$&'()*+,=:@", query: '' }],
+    ["/tickets/~a_b-c!$&'()*+,=:@", { segment: 'tickets', path: "/~a_b-c!$&'()*+,=:@", query: '' }],
   ])('%s', (text, expected) => {
     expect(read(text)).toEqual(expected);
   });
@@ -108,7 +111,25 @@ describe('a path that cannot be read', () => {
 
 describe('what is read', () => {
   it('is exactly what was sent, and a URL parser changes nothing in it', () => {
-    const piece = fc.constantFrom('a', 'B', '.', '/', '%2e', '%25', '%20', '%C3%A9', ';', '\\', ':', '-', '?', '#', ' ', 'x.y', '%');
+    const piece = fc.constantFrom(
+      'a',
+      'B',
+      '.',
+      '/',
+      '%2e',
+      '%25',
+      '%20',
+      '%C3%A9',
+      ';',
+      '\\',
+      ':',
+      '-',
+      '?',
+      '#',
+      ' ',
+      'x.y',
+      '%',
+    );
     fc.assert(
       fc.property(fc.array(piece, { maxLength: 12 }), (pieces) => {
         const text = `/r/${pieces.join('')}`;

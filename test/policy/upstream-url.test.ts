@@ -75,7 +75,12 @@ describe('an upstream', () => {
   });
 
   it('may be on the own machine in local development only', () => {
-    for (const text of ['http://127.0.0.1:9901/openai', 'http://localhost:9901', 'http://[::1]:9901', 'https://127.0.0.1']) {
+    for (const text of [
+      'http://127.0.0.1:9901/openai',
+      'http://localhost:9901',
+      'http://[::1]:9901',
+      'https://127.0.0.1',
+    ]) {
       expect(readUpstream(text, { allowLoopback: true }).ok, text).toBe(true);
       expect(deployed(text), text).toBe(false);
     }

@@ -3,13 +3,18 @@ import { planDeploy, readSecretListing } from '../../scripts/deploy.ts';
 
 describe('what the account says about secrets', () => {
   it('is their names', () => {
-    const stdout = '[\n  { "name": "ADMIN_TOKENS", "type": "secret_text" },\n  { "name": "OPENAI_API_KEY", "type": "secret_text" }\n]\n';
-    expect(readSecretListing({ exitCode: 0, stdout, stderr: '' })).toEqual({ ok: true, names: ['ADMIN_TOKENS', 'OPENAI_API_KEY'] });
+    const stdout =
+      '[\n  { "name": "ADMIN_TOKENS", "type": "secret_text" },\n  { "name": "OPENAI_API_KEY", "type": "secret_text" }\n]\n';
+    expect(readSecretListing({ exitCode: 0, stdout, stderr: '' })).toEqual({
+      ok: true,
+      names: ['ADMIN_TOKENS', 'OPENAI_API_KEY'],
+    });
     expect(readSecretListing({ exitCode: 0, stdout: '[]', stderr: '' })).toEqual({ ok: true, names: [] });
   });
 
   it('is none for a Worker that is not there yet', () => {
-    const stderr = 'X [ERROR] Worker "fusebox" not found.\n\nIf this is a new Worker, run `wrangler deploy` first to create it.\n';
+    const stderr =
+      'X [ERROR] Worker "fusebox" not found.\n\nIf this is a new Worker, run `wrangler deploy` first to create it.\n';
     expect(readSecretListing({ exitCode: 1, stdout: '', stderr })).toEqual({ ok: true, names: [] });
   });
 

@@ -3,7 +3,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseEnv } from 'node:util';
 import { describe, expect, it } from 'vitest';
-import { devVarsLine, ensureLocalSecrets, makeAdminTokens, makeSigningKeys, rotateSigningKeys } from '../../scripts/secrets.ts';
+import {
+  devVarsLine,
+  ensureLocalSecrets,
+  makeAdminTokens,
+  makeSigningKeys,
+  rotateSigningKeys,
+} from '../../scripts/secrets.ts';
 import { parseConfig } from '../../src/config.ts';
 
 const POLICY = 'version: 1\nroutes: { r: { upstream: "https://a.example.com", protocol: openai, scope: a } }\n';
@@ -12,7 +18,7 @@ function newFile(): string {
   return join(mkdtempSync(join(tmpdir(), 'fusebox-test-')), '.dev.vars');
 }
 
-describe('the secrets of a developer\'s machine', () => {
+describe("the secrets of a developer's machine", () => {
   it('are made on first start, for the owner only, and the gateway takes them', async () => {
     const file = newFile();
     const { vars, created } = await ensureLocalSecrets({ file, environment: {} });
@@ -56,14 +62,23 @@ describe('the secrets of a developer\'s machine', () => {
 describe('the secrets of production', () => {
   it('are taken by the gateway', async () => {
     const admin = makeAdminTokens('ann');
-    const reading = await parseConfig({ SESSION_SIGNING_KEYS: await makeSigningKeys(), ADMIN_TOKENS: admin.value }, POLICY);
-    expect(reading.ok && reading.config.admins[0]).toMatchObject({ id: 'ann', roles: ['viewer', 'issuer', 'operator', 'approver'] });
+    const reading = await parseConfig(
+      { SESSION_SIGNING_KEYS: await makeSigningKeys(), ADMIN_TOKENS: admin.value },
+      POLICY,
+    );
+    expect(reading.ok && reading.config.admins[0]).toMatchObject({
+      id: 'ann',
+      roles: ['viewer', 'issuer', 'operator', 'approver'],
+    });
     expect(admin.value).not.toContain(admin.token);
   });
 
   it('rotate: the new key signs, the old one verifies', async () => {
     const old = await makeSigningKeys();
-    const reading = await parseConfig({ SESSION_SIGNING_KEYS: await rotateSigningKeys(old), ADMIN_TOKENS: makeAdminTokens().value }, POLICY);
+    const reading = await parseConfig(
+      { SESSION_SIGNING_KEYS: await rotateSigningKeys(old), ADMIN_TOKENS: makeAdminTokens().value },
+      POLICY,
+    );
     const oldKid = (JSON.parse(old) as { kid: string }[])[0]?.kid;
     expect(reading.ok && [...reading.config.keys.byKid.keys()].indexOf(String(oldKid))).toBe(1);
     expect(reading.ok && reading.config.keys.signer.kid).not.toBe(oldKid);

@@ -54,7 +54,12 @@ async function sha256(text: string): Promise<string> {
 
 export async function adminWorld(env: Readonly<Record<string, string>> = {}, policy = POLICY): Promise<AdminWorld> {
   const admins = await Promise.all(
-    Object.entries(TOKENS).map(async ([role, token]) => ({ id: `the-${role}`, owner: role, sha256: await sha256(token), roles: [role] })),
+    Object.entries(TOKENS).map(async ([role, token]) => ({
+      id: `the-${role}`,
+      owner: role,
+      sha256: await sha256(token),
+      roles: [role],
+    })),
   );
   const reading = await parseConfig(
     { SESSION_SIGNING_KEYS: JSON.stringify([await privateJwk('k1')]), ADMIN_TOKENS: JSON.stringify(admins), ...env },
@@ -84,7 +89,12 @@ export async function adminWorld(env: Readonly<Record<string, string>> = {}, pol
   const app = new Hono().route('/admin', admin);
   const call = async (method: string, path: string, options: CallOptions = {}): Promise<Response> => {
     const token = options.token === undefined ? TOKENS.viewer : options.token;
-    const body = options.body === undefined ? null : typeof options.body === 'string' ? options.body : JSON.stringify(options.body);
+    const body =
+      options.body === undefined
+        ? null
+        : typeof options.body === 'string'
+          ? options.body
+          : JSON.stringify(options.body);
     const headers = {
       ...(token === null ? {} : { authorization: `Bearer ${token}` }),
       ...(body === null ? {} : { 'content-type': 'application/json' }),
@@ -111,6 +121,10 @@ function viewOf(session: SessionIdentity, nowMs: number): SessionView {
   };
 }
 
+async function notHere(): Promise<never> {
+  throw new Error('not for the control plane');
+}
+
 function fakeSession(world: Pick<AdminWorld, 'objects' | 'calls' | 'broken' | 'nowMs'>, name: string): SessionRpc {
   const change = async (method: string, act: Act, view: (now: SessionView) => SessionView) => {
     touch(method);
@@ -123,9 +137,6 @@ function fakeSession(world: Pick<AdminWorld, 'objects' | 'calls' | 'broken' | 'n
   const touch = (method: string): void => {
     if (world.broken.has(name) || world.broken.has(`session.${method}`)) throw new Error('object overloaded');
     world.calls.push(`session.${method}`);
-  };
-  const notHere = async (): Promise<never> => {
-    throw new Error('not for the control plane');
   };
   return {
     admit: notHere,
@@ -146,16 +157,26 @@ function fakeSession(world: Pick<AdminWorld, 'objects' | 'calls' | 'broken' | 'n
       return known === undefined ? { known: false } : { known: true, view: known.view };
     },
     renew: ({ expiresAtMs, act }) =>
-      change('renew', act, (view) => (view.status === 'revoked' ? view : { ...view, identity: { ...view.identity, expiresAtMs } })),
-    changeLimits: ({ patch, act }) => change('changeLimits', act, (view) => ({ ...view, limits: { ...view.limits, ...patch } })),
+      change('renew', act, (view) =>
+        view.status === 'revoked' ? view : { ...view, identity: { ...view.identity, expiresAtMs } },
+      ),
+    changeLimits: ({ patch, act }) =>
+      change('changeLimits', act, (view) => ({ ...view, limits: { ...view.limits, ...patch } })),
     revoke: (act) =>
-      change('revoke', act, (view) => ({ ...view, status: 'revoked', revocation: { atMs: world.nowMs, reason: act.reason, by: act.by } })),
+      change('revoke', act, (view) => ({
+        ...view,
+        status: 'revoked',
+        revocation: { atMs: world.nowMs, reason: act.reason, by: act.by },
+      })),
     reset: (act) => change('reset', act, (view) => ({ ...view, breaker: { ...view.breaker, state: 'closed' } })),
     async ledger({ cursor, limit }) {
       touch('ledger');
       const from = Number(cursor ?? 0);
       const entries = world.objects.get(name)?.entries ?? [];
-      return { entries: entries.slice(from, from + limit), nextCursor: from + limit < entries.length ? String(from + limit) : null };
+      return {
+        entries: entries.slice(from, from + limit),
+        nextCursor: from + limit < entries.length ? String(from + limit) : null,
+      };
     },
   };
 }
@@ -176,7 +197,10 @@ function fakeControl(world: Pick<AdminWorld, 'index' | 'revocations' | 'calls' |
       touch('list');
       const from = Number(cursor ?? 0);
       const all = world.index.filter((session) => agent === null || session.agent === agent);
-      return { sessions: all.slice(from, from + limit), nextCursor: from + limit < all.length ? String(from + limit) : null };
+      return {
+        sessions: all.slice(from, from + limit),
+        nextCursor: from + limit < all.length ? String(from + limit) : null,
+      };
     },
     async revoke(session) {
       touch('revoke');

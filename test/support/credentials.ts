@@ -25,7 +25,12 @@ export function verifierOptions(keys: KeyRing, more: Partial<TokenVerifierOption
     issuer: 'fusebox',
     audience: 'fusebox',
     ttlSecondsMax: 86_400,
-    defaultLimits: { spendMicroUsd: microUsd(10_000_000), tokens: null, tokensPerRequest: null, requestsPerMinute: 120 },
+    defaultLimits: {
+      spendMicroUsd: microUsd(10_000_000),
+      tokens: null,
+      tokensPerRequest: null,
+      requestsPerMinute: 120,
+    },
     requiredClaims: [],
     ...more,
   };
@@ -47,7 +52,11 @@ export function goodClaims(more: Readonly<Record<string, unknown>> = {}): JWTPay
 }
 
 /** Signs claims with the first key of the ring, under any header. Members set to undefined are left out. */
-export async function signToken(keys: KeyRing, claims: JWTPayload, header: Readonly<Record<string, unknown>> = {}): Promise<string> {
+export async function signToken(
+  keys: KeyRing,
+  claims: JWTPayload,
+  header: Readonly<Record<string, unknown>> = {},
+): Promise<string> {
   const { signer } = keys;
   return new SignJWT(claims)
     .setProtectedHeader({ alg: signer.alg, typ: 'agent-session+jwt', kid: signer.kid, ...header })
@@ -55,7 +64,10 @@ export async function signToken(keys: KeyRing, claims: JWTPayload, header: Reado
 }
 
 /** Signs texts as they are, so that JSON which no serialiser writes can be tried. */
-export async function signTexts(keys: KeyRing, texts: { readonly header: string; readonly claims: string }): Promise<string> {
+export async function signTexts(
+  keys: KeyRing,
+  texts: { readonly header: string; readonly claims: string },
+): Promise<string> {
   const input = `${base64url.encode(texts.header)}.${base64url.encode(texts.claims)}`;
   const { signer } = keys;
   const parameters = signer.alg === 'EdDSA' ? { name: 'Ed25519' } : { name: 'ECDSA', hash: 'SHA-256' };
