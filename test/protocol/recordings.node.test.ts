@@ -1,99 +1,22 @@
 // Real traffic of the providers, read and metered as the gateway would: nothing on the listed endpoints is refused, what
 // was held covers what was billed, and the figures are the provider's own.
-import { existsSync, readFileSync } from 'node:fs';
-import { resolve } from 'node:path';
-import { createParser } from 'eventsource-parser';
 import { calcPrice, extractUsage, findProvider } from '@pydantic/genai-prices';
 import { describe, expect, it } from 'vitest';
-import type { PriceOverride, ProtocolName } from '../../src/policy/policy.ts';
-import type { Call, Reading, StreamEvent } from '../../src/protocol/protocol.ts';
+import type { Call, Reading } from '../../src/protocol/protocol.ts';
 import { isJsonObject } from '../../src/protocol/strict-json.ts';
-import { contextFor, fullGrant, NOW_MS, requestOf } from './fixtures.ts';
-import { protocolFor } from '../../src/protocol/registry.ts';
-
-const DIRECTORY = resolve(process.env['RECORDINGS_DIR'] ?? resolve(import.meta.dirname, '../../../shared/recordings'));
-const FILE = resolve(DIRECTORY, 'provider-traffic.json');
-const PRESENT = existsSync(FILE);
-
-interface Recording {
-  readonly id: string;
-  readonly provider: 'openai' | 'anthropic' | 'google';
-  readonly path: string;
-  readonly request: { readonly [name: string]: unknown };
-  readonly status: number;
-  readonly content_type: string;
-  readonly body: string;
-  readonly usage: {
-    readonly input: number;
-    readonly output: number;
-    readonly cache_read: number;
-    readonly cache_write?: number;
-    readonly reasoning?: number;
-    readonly model: string;
-  } | null;
-}
-
-const LISTED =
-  /^\/v1\/(chat\/completions|responses|responses\/compact|responses\/input_tokens|embeddings|messages|messages\/count_tokens)$|:(generateContent|streamGenerateContent|countTokens|embedContent|batchEmbedContents)$/;
-
-const PROTOCOL: Readonly<Record<Recording['provider'], ProtocolName>> = {
-  openai: 'openai',
-  anthropic: 'anthropic',
-  google: 'gemini',
-};
-
-/** What the test's policy says of models that the price library lacks. */
-function testPrice(model: string): PriceOverride {
-  return {
-    match: model,
-    inputMicroUsdPerMillion: 1_000_000,
-    outputMicroUsdPerMillion: 2_000_000,
-    cachedInputMicroUsdPerMillion: null,
-    cacheWriteMicroUsdPerMillion: null,
-    contextTokens: 1_000_000,
-    maxOutputTokens: 64_000,
-  };
-}
-
-function modelOf(recording: Recording): string {
-  const { model } = recording.request;
-  return typeof model === 'string' ? model : (/models\/([^:]+):/.exec(recording.path)?.[1] ?? '');
-}
-
-function isStream(recording: Recording): boolean {
-  return recording.content_type.includes('event-stream');
-}
-
-function eventsOf(body: string): readonly StreamEvent[] {
-  const events: StreamEvent[] = [];
-  const parser = createParser({ onEvent: ({ event, data }) => events.push({ event, data }) });
-  parser.feed(body);
-  // The last event of a recording may lack its blank line.
-  parser.feed('\n\n');
-  return events;
-}
-
-const parsed: unknown = PRESENT ? JSON.parse(readFileSync(FILE, 'utf8')) : [];
-// Data of a fixed form, described beside it.
-const recordings = parsed as readonly Recording[];
-const listed = recordings.filter(
-  (recording) => LISTED.test(recording.path) && recording.request['background'] !== true,
-);
-
-function readRecording(recording: Recording): ReturnType<ReturnType<typeof protocolFor>['read']> {
-  const protocol = PROTOCOL[recording.provider];
-  const model = modelOf(recording);
-  const priced = calcPrice({}, model, { providerId: recording.provider, timestamp: new Date(NOW_MS) }) !== null;
-  const context = contextFor(protocol, priced ? {} : { prices: [testPrice(model)] });
-  const query = recording.path.endsWith(':streamGenerateContent') ? '?alt=sse' : '';
-  return protocolFor(protocol).read(requestOf(recording.path, recording.request, { query }), context);
-}
-
-function callFor(recording: Recording): Call {
-  const read = readRecording(recording);
-  if (!read.ok) throw new Error(`${recording.id}: ${read.denial.code}: ${read.denial.detail}`);
-  return read.value;
-}
+import { fullGrant, NOW_MS } from './fixtures.ts';
+import {
+  callFor,
+  eventsOf,
+  isStream,
+  listed,
+  modelOf,
+  PRESENT,
+  readRecording,
+  recordings,
+  sayIfAbsent,
+  type Recording,
+} from './recorded.ts';
 
 function readingOf(recording: Recording, call: Call): Reading {
   const meter = call.meter();
@@ -136,9 +59,7 @@ function libraryMicroUsd(recording: Recording, model: string): number | null {
 
 const billed = listed.filter((recording) => recording.usage !== null && recording.status === 200);
 
-describe.skipIf(PRESENT)('recordings', () => {
-  it.skip(`are absent: there is no provider-traffic.json in RECORDINGS_DIR (${DIRECTORY})`, () => {});
-});
+sayIfAbsent();
 
 describe.runIf(PRESENT)('recordings', () => {
   it('are read on every listed endpoint', () => {
