@@ -89,7 +89,7 @@ export async function serveRoute(request: Request, parts: GatewayParts, lifetime
   const admitted = admission.value;
   if (admitted.standing !== null) reply.standing(admitted.standing);
   if (!admitted.admitted) {
-    if (admitted.revoked) parts.snapshot.learn(caller.value.name, admitted.denial);
+    if (admitted.revocation !== null) parts.snapshot.learn(caller.value.name, admitted.revocation);
     return reply.refuse(admitted.denial);
   }
   reply.warn(admitted.warnings);

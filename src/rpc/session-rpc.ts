@@ -124,8 +124,8 @@ export interface NotAdmitted {
   readonly admitted: false;
   readonly denial: Denial;
   readonly standing: Standing | null;
-  /** True when the session is revoked for good: the edge may refuse it from memory from now on. */
-  readonly revoked: boolean;
+  /** What every further request will meet once the session is revoked; the edge may then refuse it from memory. */
+  readonly revocation: Denial | null;
 }
 
 export type AdmitAnswer = Admitted | NotAdmitted;

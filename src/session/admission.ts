@@ -268,7 +268,7 @@ function deny(
     admitted: false,
     denial,
     standing: standingOf(session, nowMs),
-    revoked: session.revocation !== null,
+    revocation: session.revocation === null ? null : standingDenial(session, nowMs),
   };
   // Rule 2: never refuse for want of money while something is unconfirmed. With nothing unconfirmed it costs no write.
   const aboutMoney = MONEY_CODES.has(denial.code);

@@ -78,7 +78,7 @@ export class SessionObject extends DurableObject<Env> implements SessionRpc {
     const session = this.#session;
     if (session === null) {
       const denial = { code: 'credential-invalid', detail: 'No such session was issued.' } as const;
-      return { admitted: false, denial, standing: null, revoked: false };
+      return { admitted: false, denial, standing: null, revocation: null };
     }
     this.#recallKey(session, request.idempotency?.key ?? null);
     return this.#reply(session, admit(session, request, Date.now()));

@@ -69,7 +69,7 @@ export class EdgeSnapshot {
 
   /** Takes down that a session's object answered as revoked: from now on this isolate refuses it by itself. */
   learn(sessionName: string, denial: Denial): void {
-    this.#learned.set(sessionName, denial.code === 'session-revoked' ? denial : LISTED);
+    this.#learned.set(sessionName, denial);
   }
 
   /**
