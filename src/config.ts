@@ -7,7 +7,6 @@ import { isId } from './policy/grammar.ts';
 import { mergePolicies } from './policy/merge.ts';
 import { describePolicyError, parsePolicy } from './policy/parse.ts';
 import type { Policy } from './policy/policy.ts';
-import { fillTemplate } from './policy/template.ts';
 
 export interface Config {
   readonly issuer: string;
@@ -25,16 +24,9 @@ export interface Config {
   readonly keys: KeyRing;
   readonly admins: readonly AdminEntry[];
   readonly policy: Policy;
-  /** Of each route that has `auth`. */
-  readonly upstreamAuth: ReadonlyMap<string, UpstreamAuth>;
   /** Verifies with these keys and this policy, and remembers what it verified. */
   readonly tokens: TokenVerifier;
 }
-
-export type UpstreamAuth =
-  | { readonly ready: true; readonly header: string; readonly value: string }
-  /** The route is disabled: 503 `upstream-unavailable`. */
-  | { readonly ready: false; readonly missingSecrets: readonly string[] };
 
 export interface ConfigError {
   /** The variable, secret or file. */
@@ -59,8 +51,8 @@ const REMEDY_SECRETS = 'npm run deploy (makes the secrets that are missing, and 
 
 /**
  * Reads the environment. `bundledPolicy` is the text of policy.yaml as it was built into the Worker; the variable POLICY
- * replaces it and POLICY_LOCAL adds routes to it (the local runner sets both). A provider's key that is missing disables
- * its route and is no error.
+ * replaces it and POLICY_LOCAL adds routes to it (the local runner sets both). The keys of providers are read by
+ * whoever uses them: one that is missing disables its route, and is no error here.
  */
 export async function parseConfig(env: Environment, bundledPolicy: string): Promise<ConfigReading> {
   const errors: ConfigError[] = [];
@@ -74,7 +66,6 @@ export async function parseConfig(env: Environment, bundledPolicy: string): Prom
   const admins = adminEntries(env, localDevelopment, errors);
   const policy = policyOf(env, { bundledPolicy, localDevelopment }, errors);
   if (keys === null || policy === null || errors.length > 0) return { ok: false, errors };
-  const upstreamAuth = upstreamAuthOf(env, policy);
   const { ttlSecondsMax, limits: defaultLimits, requiredClaims } = policy.sessions;
   const tokens = createTokenVerifier({ keys, issuer, audience, ttlSecondsMax, defaultLimits, requiredClaims });
   const halted = isOn(env['HALT']);
@@ -91,7 +82,7 @@ export async function parseConfig(env: Environment, bundledPolicy: string): Prom
       keys,
       admins,
       policy,
-      upstreamAuth,
+
       tokens,
     },
   };
@@ -170,21 +161,6 @@ function policyOf(
   if (merged.ok) return merged.policy;
   errors.push({ name: 'policy', problem: `policy.local.yaml: ${merged.reason}`, remedy: 'rename the route' });
   return null;
-}
-
-function upstreamAuthOf(env: Environment, policy: Policy): ReadonlyMap<string, UpstreamAuth> {
-  const all = new Map<string, UpstreamAuth>();
-  for (const route of policy.routes.values()) {
-    if (route.auth === null) continue;
-    const filled = fillTemplate(route.auth.value, env);
-    all.set(
-      route.name,
-      filled.ok
-        ? { ready: true, header: route.auth.header, value: filled.value }
-        : { ready: false, missingSecrets: filled.missing },
-    );
-  }
-  return all;
 }
 
 function idVariable(env: Environment, name: string, fallback: string, errors: ConfigError[]): string {

@@ -5,9 +5,7 @@ import QuickLRU from 'quick-lru';
 import { type Admin, type AdminEntry, type AdminRole, tokenDigest } from '../credential/admin-token.ts';
 import type { Problem } from '../http/problem.ts';
 
-export type AdminCheck =
-  | { readonly ok: true; readonly admin: Admin }
-  | { readonly ok: false; readonly problem: Problem };
+type AdminCheck = { readonly ok: true; readonly admin: Admin } | { readonly ok: false; readonly problem: Problem };
 
 export interface AdminGate {
   /** Who the request's bearer token belongs to. */

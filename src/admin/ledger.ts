@@ -2,9 +2,8 @@
 import { ledgerEntryJson } from '../http/session-json.ts';
 import { MAX_LEDGER_ENTRIES_PER_PAGE } from '../limits.ts';
 import type { LedgerPage } from '../rpc/session-rpc.ts';
-import { adminRoute, type AdminRoute, reach } from './route.ts';
+import { adminRoute, type AdminRoute, json, objectOf, reach, SESSION_UNKNOWN } from './route.ts';
 import { ledgerAnswer, ledgerEntryAnswer, ledgerQuery } from './schemas.ts';
-import { json, objectOf } from './sessions.ts';
 
 const NDJSON = 'application/x-ndjson';
 
@@ -20,7 +19,7 @@ export const ledgerRoutes: readonly AdminRoute[] = [
     async handle({ query, session }, { parts, request }) {
       const object = objectOf(parts, session);
       const known = await reach(object.describe(), 'the session');
-      if (!known.known) return { code: 'session-unknown', detail: 'No session of this id is known.' };
+      if (!known.known) return SESSION_UNKNOWN;
       const limit = query.limit ?? MAX_LEDGER_ENTRIES_PER_PAGE;
       const pageFrom = (cursor: string | null): Promise<LedgerPage> =>
         reach(object.ledger({ cursor, limit }), 'the session');

@@ -3,7 +3,7 @@
 import type * as z from 'zod';
 import type { Config } from '../config.ts';
 import type { Admin, AdminRole } from '../credential/admin-token.ts';
-import { readSessionId, type SessionRef } from '../credential/session-name.ts';
+import { readSessionId, sessionName, type SessionRef } from '../credential/session-name.ts';
 import { refused, type Result } from '../denial.ts';
 import type { Problem } from '../http/problem.ts';
 import type { ControlRpc } from '../rpc/control-rpc.ts';
@@ -35,7 +35,7 @@ export interface AdminCall {
   readonly id: string;
 }
 
-export interface AdminInput<Body, Query> {
+interface AdminInput<Body, Query> {
   readonly body: Body;
   readonly query: Query;
   /** Of `{id}`; on routes without one it is never read. */
@@ -115,4 +115,17 @@ export async function reach<T>(answer: Promise<T>, whom: string): Promise<T> {
   } catch (error) {
     throw new Unreachable(`${whom} could not be reached`, { cause: error });
   }
+}
+
+/** No session of that id was ever issued or seen here. */
+export const SESSION_UNKNOWN: Problem = { code: 'session-unknown', detail: 'No session of this id is known.' };
+
+/** The session's own object. */
+export function objectOf(parts: AdminParts, session: SessionRef): SessionRpc {
+  return parts.sessions(sessionName(session.issuer, session.sid));
+}
+
+/** A JSON answer that no cache keeps. */
+export function json(status: number, body: unknown): Response {
+  return Response.json(body, { status, headers: { 'cache-control': 'no-store' } });
 }

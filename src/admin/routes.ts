@@ -4,16 +4,18 @@ import { Hono } from 'hono';
 import type { Admin } from '../credential/admin-token.ts';
 import { type Problem, problemResponse } from '../http/problem.ts';
 import { createAdminGate, roleProblem } from './auth.ts';
+import { issuingRoutes } from './issuing.ts';
 import { ledgerRoutes } from './ledger.ts';
 import { openApiDocument } from './openapi.ts';
-import { type AdminCall, type AdminParts, adminRoute, type AdminRoute, Unreachable } from './route.ts';
+import { type AdminCall, type AdminParts, adminRoute, type AdminRoute, json, Unreachable } from './route.ts';
 import { noQuery, openApiAnswer } from './schemas.ts';
-import { json, sessionRoutes } from './sessions.ts';
+import { sessionRoutes } from './sessions.ts';
 
 let openApi: Readonly<Record<string, unknown>> | undefined;
 
 /** Every route of the control plane: what is not here does not exist. */
 export const ADMIN_ROUTES: readonly AdminRoute[] = [
+  ...issuingRoutes,
   ...sessionRoutes,
   ...ledgerRoutes,
   adminRoute({

@@ -12,7 +12,7 @@ import {
 import { choice, group, list, MAX_REQUESTS_PER_MINUTE, money, says, text, whole } from '../policy/fields.ts';
 import { ID_PATTERN, isGrantedScope, isId } from '../policy/grammar.ts';
 
-export const SESSION_STATUSES = ['active', 'warned', 'tripped', 'revoked', 'expired'] as const;
+const SESSION_STATUSES = ['active', 'warned', 'tripped', 'revoked', 'expired'] as const;
 const MAX_CURSOR_CHARS = 512;
 
 function id(description: string): z.ZodString {

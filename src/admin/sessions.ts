@@ -1,111 +1,23 @@
-// The calls on sessions: issue, rotate, look, change, revoke, reset. The session's object is written first, then the
-// deployment's index or list, and only then is a credential signed.
+// The calls on sessions that exist: look, change, revoke, reset. What a session is, its object says; what is listed, the
+// deployment's index. Issuing is in admin/issuing.ts.
 import type * as z from 'zod';
 import { sessionId, sessionName, type SessionRef } from '../credential/session-name.ts';
-import { issueSessionToken } from '../credential/session-issuer.ts';
-import type { Problem } from '../http/problem.ts';
 import { sessionJson } from '../http/session-json.ts';
-import { timestamp } from '../http/timestamp.ts';
 import { CLOCK_SKEW_EXPIRY_SECONDS, MAX_SESSIONS_PER_PAGE } from '../limits.ts';
-import type { SessionPolicy } from '../policy/policy.ts';
-import type {
-  AdmissionRules,
-  LimitsPatch,
-  SessionAnswer,
-  SessionIdentity,
-  SessionLimits,
-  SessionRpc,
-  SessionView,
-} from '../rpc/session-rpc.ts';
-import { adminRoute, type AdminParts, type AdminRoute, type Answered, reach } from './route.ts';
+import type { LimitsPatch, SessionAnswer } from '../rpc/session-rpc.ts';
 import {
-  credentialBody,
-  issueBody,
-  issuedAnswer,
-  listAnswer,
-  listQuery,
-  noQuery,
-  patchBody,
-  reasonBody,
-  sessionAnswer,
-} from './schemas.ts';
-
-/** Scopes and segments together: a token with more would not fit into a header everywhere. */
-const MAX_NAMES_CHARS = 4_096;
-const UNKNOWN: Problem = { code: 'session-unknown', detail: 'No session of this id is known.' };
-const ENDED: Problem = { code: 'session-ended', detail: 'The session is revoked or expired, and this is final.' };
+  adminRoute,
+  type AdminParts,
+  type AdminRoute,
+  type Answered,
+  json,
+  objectOf,
+  reach,
+  SESSION_UNKNOWN,
+} from './route.ts';
+import { listAnswer, listQuery, noQuery, patchBody, reasonBody, sessionAnswer } from './schemas.ts';
 
 export const sessionRoutes: readonly AdminRoute[] = [
-  adminRoute({
-    method: 'POST',
-    path: '/admin/sessions',
-    role: 'issuer',
-    summary: 'Issue a session and its first credential.',
-    body: issueBody,
-    query: noQuery,
-    answer: { status: 201, description: 'The session and its credential, which is shown once.', schema: issuedAnswer },
-    async handle({ body, act }, { parts }) {
-      const { policy, issuer } = parts.config;
-      const ttlSeconds = body.ttl_seconds ?? policy.sessions.ttlSeconds;
-      const problem = issueProblem({ ttlSeconds, body }, policy.sessions);
-      if (problem !== null) return problem;
-      const nowMs = parts.now();
-      const session: SessionIdentity = {
-        issuer,
-        sid: parts.newId(),
-        agent: body.agent,
-        customer: body.customer ?? null,
-        segments: segmentsOf(body.segment),
-        scopes: [...new Set(body.scopes)],
-        limits: limitsOf(body.limits, policy.sessions.limits),
-        expiresAtMs: endOf(nowMs, ttlSeconds),
-      };
-      const created = await reach(
-        objectOf(parts, session).create({
-          session,
-          rules: admissionRules(policy.sessions),
-          act: act(body.reason ?? 'issued'),
-        }),
-        'the session',
-      );
-      if (!created.created)
-        return { code: 'enforcement-unavailable', detail: 'The session could not be created; nothing was issued.' };
-      await record(parts, created.view);
-      return signed(parts, { view: created.view, nowMs, expiresAtMs: session.expiresAtMs });
-    },
-  }),
-  adminRoute({
-    method: 'POST',
-    path: '/admin/sessions/{id}/credentials',
-    role: 'issuer',
-    summary:
-      'Issue another credential for the same session and ledger; moves the end of the session if it lasts longer.',
-    body: credentialBody,
-    query: noQuery,
-    answer: {
-      status: 201,
-      description: 'The session and its new credential, which is shown once.',
-      schema: issuedAnswer,
-    },
-    async handle({ body, session, act }, { parts }) {
-      const { policy, issuer } = parts.config;
-      if (session.issuer !== issuer)
-        return { code: 'policy-denied', detail: 'Credentials of that session are issued elsewhere.' };
-      const ttlSeconds = body.ttl_seconds ?? policy.sessions.ttlSeconds;
-      if (ttlSeconds > policy.sessions.ttlSecondsMax) return ttlProblem(policy.sessions);
-      const known = await reach(objectOf(parts, session).describe(), 'the session');
-      if (!known.known) return UNKNOWN;
-      if (hasEnded(known.view)) return ENDED;
-      const nowMs = parts.now();
-      const expiresAtMs = endOf(nowMs, ttlSeconds);
-      const view =
-        expiresAtMs > known.view.identity.expiresAtMs
-          ? await renewed(parts, session, expiresAtMs, act(body.reason ?? 'rotated'))
-          : known.view;
-      if (view === null || hasEnded(view)) return ENDED;
-      return signed(parts, { view, nowMs, expiresAtMs });
-    },
-  }),
   adminRoute({
     method: 'GET',
     path: '/admin/sessions',
@@ -172,7 +84,7 @@ export const sessionRoutes: readonly AdminRoute[] = [
     answer: { status: 200, description: 'The session, revoked.', schema: sessionAnswer },
     async handle({ body, session, act }, { parts }) {
       const answer = await reach(objectOf(parts, session).revoke(act(body.reason)), 'the session');
-      if (!answer.known) return UNKNOWN;
+      if (!answer.known) return SESSION_UNKNOWN;
       const untilMs = answer.view.identity.expiresAtMs + CLOCK_SKEW_EXPIRY_SECONDS * 1_000;
       await reach(
         parts.control.revoke({ ...session, untilMs, act: act(body.reason) }),
@@ -194,71 +106,6 @@ export const sessionRoutes: readonly AdminRoute[] = [
   }),
 ];
 
-/** The session's own object. */
-export function objectOf(parts: AdminParts, session: SessionRef): SessionRpc {
-  return parts.sessions(sessionName(session.issuer, session.sid));
-}
-
-/** A JSON answer that no cache keeps. */
-export function json(status: number, body: unknown): Response {
-  return Response.json(body, { status, headers: { 'cache-control': 'no-store' } });
-}
-
-/** What the policy says about admissions, as a session's object takes it. */
-function admissionRules(policy: SessionPolicy): AdmissionRules {
-  return {
-    warnAt: policy.warnAt,
-    onLimit: policy.onLimit,
-    leastUsefulMicroUsd: policy.leastUsefulMicroUsd,
-    holds: policy.holds,
-  };
-}
-
-interface IssueChecked {
-  readonly ttlSeconds: number;
-  readonly body: {
-    readonly customer?: string | null | undefined;
-    readonly segment?: string | string[] | null | undefined;
-    readonly scopes: readonly string[];
-  };
-}
-
-/** The rules on a new session that span keys. */
-function issueProblem({ ttlSeconds, body }: IssueChecked, policy: SessionPolicy): Problem | null {
-  if (ttlSeconds > policy.ttlSecondsMax) return ttlProblem(policy);
-  const segments = segmentsOf(body.segment);
-  const missing = policy.requiredClaims.find((claim) =>
-    claim === 'customer' ? (body.customer ?? null) === null : segments.length === 0,
-  );
-  if (missing !== undefined)
-    return { code: 'bad-request', detail: `${missing} is missing: the policy requires it of every credential.` };
-  if ([...body.scopes, ...segments].join(' ').length > MAX_NAMES_CHARS) {
-    return { code: 'bad-request', detail: `scopes and segment together have more than ${MAX_NAMES_CHARS} characters.` };
-  }
-  return null;
-}
-
-function ttlProblem(policy: SessionPolicy): Problem {
-  return {
-    code: 'bad-request',
-    detail: `ttl_seconds is more than the policy's longest session, ${policy.ttlSecondsMax} s.`,
-  };
-}
-
-function segmentsOf(segment: string | readonly string[] | null | undefined): readonly string[] {
-  if (segment === undefined || segment === null) return [];
-  return typeof segment === 'string' ? [segment] : [...new Set(segment)];
-}
-
-function limitsOf(asked: z.output<typeof issueBody>['limits'], defaults: SessionLimits): SessionLimits {
-  return {
-    spendMicroUsd: asked?.spend_usd ?? defaults.spendMicroUsd,
-    tokens: asked?.tokens ?? defaults.tokens,
-    tokensPerRequest: asked?.tokens_per_request ?? defaults.tokensPerRequest,
-    requestsPerMinute: asked?.requests_per_minute ?? defaults.requestsPerMinute,
-  };
-}
-
 function patchOf(limits: z.output<typeof patchBody>['limits']): LimitsPatch {
   return {
     ...(limits.spend_usd === undefined ? {} : { spendMicroUsd: limits.spend_usd }),
@@ -266,62 +113,6 @@ function patchOf(limits: z.output<typeof patchBody>['limits']): LimitsPatch {
     ...(limits.tokens_per_request === undefined ? {} : { tokensPerRequest: limits.tokens_per_request }),
     ...(limits.requests_per_minute === undefined ? {} : { requestsPerMinute: limits.requests_per_minute }),
   };
-}
-
-/** Whole seconds, as the token says them. */
-function endOf(nowMs: number, ttlSeconds: number): number {
-  return (Math.floor(nowMs / 1_000) + ttlSeconds) * 1_000;
-}
-
-function hasEnded(view: SessionView): boolean {
-  return view.status === 'revoked' || view.status === 'expired';
-}
-
-/** The session with its end moved, recorded in the index; null where the object refused. */
-async function renewed(
-  parts: AdminParts,
-  session: SessionRef,
-  expiresAtMs: number,
-  act: { readonly by: string; readonly reason: string },
-): Promise<SessionView | null> {
-  const answer = await reach(objectOf(parts, session).renew({ expiresAtMs, act }), 'the session');
-  if (!answer.known || hasEnded(answer.view)) return null;
-  await record(parts, answer.view);
-  return answer.view;
-}
-
-async function record(parts: AdminParts, view: SessionView): Promise<void> {
-  const { issuer, sid, agent, customer, expiresAtMs } = view.identity;
-  await reach(
-    parts.control.record({
-      issuer,
-      sid,
-      agent,
-      customer,
-      createdAtMs: view.createdAtMs,
-      expiresAtMs,
-      status: view.status,
-    }),
-    'the control object',
-  );
-}
-
-/** A credential for a session that its object knows. It carries the limits in force. */
-async function signed(
-  parts: AdminParts,
-  request: { readonly view: SessionView; readonly nowMs: number; readonly expiresAtMs: number },
-): Promise<Response> {
-  const { config } = parts;
-  const { view, nowMs, expiresAtMs } = request;
-  const session = { ...view.identity, limits: view.limits };
-  const token = await issueSessionToken(config.keys, {
-    session,
-    audience: config.audience,
-    jti: parts.newId(),
-    issuedAtMs: nowMs,
-    expiresAtMs,
-  });
-  return json(201, { session: sessionJson(view.identity.sid, view), token, expires_at: timestamp(expiresAtMs) });
 }
 
 async function describeOrNull(
@@ -341,5 +132,5 @@ async function describeOrNull(
 }
 
 function shown(parts: AdminParts, session: SessionRef, answer: SessionAnswer): Answered {
-  return answer.known ? json(200, sessionJson(sessionId(session, parts.config.issuer), answer.view)) : UNKNOWN;
+  return answer.known ? json(200, sessionJson(sessionId(session, parts.config.issuer), answer.view)) : SESSION_UNKNOWN;
 }

@@ -4,7 +4,7 @@ import { base64url } from 'jose';
 import { MAX_TOKEN_CHARS } from '../limits.ts';
 import { isJsonObject, type JsonObject, readStrictJson } from './claims-json.ts';
 
-export interface CompactToken {
+interface CompactToken {
   readonly header: JsonObject;
   readonly claims: JsonObject;
 }

@@ -2,18 +2,6 @@
 // A `key` in the query is not a carrier: URLs end up in logs.
 import { refused, type Result } from '../denial.ts';
 
-/** Every header that may carry a credential: none of them is ever forwarded. */
-export const CREDENTIAL_HEADERS = [
-  'authorization',
-  'x-api-key',
-  'x-goog-api-key',
-  'api-key',
-  'x-agent-certificate',
-  'signature',
-  'signature-input',
-  'dpop',
-] as const;
-
 const MISSING = refused('credential-missing', 'The request carries no credential.');
 const NOT_BEARER = refused('credential-invalid', 'The Authorization header does not carry a bearer token.');
 const CERTIFICATE = refused('credential-invalid', 'Session certificates are not supported by this version.');

@@ -4,7 +4,7 @@ import { importJWK, type CryptoKey, type JWK } from 'jose';
 import { isId } from '../policy/grammar.ts';
 import { isJsonObject, type JsonObject, type JsonValue, readStrictJson } from './claims-json.ts';
 
-export type SigningAlgorithm = 'EdDSA' | 'ES256';
+type SigningAlgorithm = 'EdDSA' | 'ES256';
 
 export interface SigningKey {
   readonly kid: string;

@@ -1,4 +1,5 @@
 // The pages under /problems/: what each problem means and what to do, for the person who follows its `type`.
+import { PROBLEM_HELP } from './problem-help.ts';
 import { PROBLEMS, type ProblemCode, type ProblemKind } from './problems.ts';
 
 const HEADERS = {
@@ -27,8 +28,8 @@ function isProblemCode(code: string): code is ProblemCode {
 function article(code: ProblemCode, kind: ProblemKind): string {
   return (
     `<p><code>${escapeHtml(code)}</code>, HTTP status ${kind.status}</p>` +
-    `<h2>What it means</h2><p>${escapeHtml(kind.meaning)}</p>` +
-    `<h2>What to do</h2><p>${escapeHtml(kind.remedy)}</p>` +
+    `<h2>What it means</h2><p>${escapeHtml(PROBLEM_HELP[code].meaning)}</p>` +
+    `<h2>What to do</h2><p>${escapeHtml(PROBLEM_HELP[code].remedy)}</p>` +
     `<h2>Does it help to try again?</h2><p>${escapeHtml(retryAdvice(kind))}</p>` +
     '<p><a href="/problems/">All problems</a></p>'
   );

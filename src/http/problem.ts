@@ -66,11 +66,6 @@ export function problemResponse(problem: Problem, options: ProblemOptions): Resp
   return new Response(body, { status: kind.status, headers });
 }
 
-/** The message that is shown outside for a refusal: its detail, or the one message that hides it. */
-export function publicMessage(problem: Problem): string {
-  return PROBLEMS[problem.code].publicDetail ?? problem.detail;
-}
-
 /** `detail` is JSON already. */
 function problemBody(parts: Precomputed, detail: string, problem: Problem, options: ProblemOptions): string {
   let body = `${parts.problemHead}${detail},"message":${detail},"request_id":${JSON.stringify(options.requestId)}${parts.errorHead}${detail}}`;

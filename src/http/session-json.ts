@@ -30,7 +30,7 @@ export interface SessionJson {
   readonly revocation: { readonly at: string; readonly reason: string; readonly by: string } | null;
 }
 
-export interface LimitsJson {
+interface LimitsJson {
   readonly spend_usd: string;
   readonly tokens: number | null;
   readonly tokens_per_request: number | null;
@@ -56,7 +56,7 @@ export interface LedgerEntryJson {
   readonly flags?: readonly string[];
 }
 
-export interface UsageJson {
+interface UsageJson {
   readonly input_tokens: number;
   readonly output_tokens: number;
   readonly cache_read_tokens: number;

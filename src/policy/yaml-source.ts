@@ -3,7 +3,7 @@
 import { type Document, isAlias, isMap, isPair, isScalar, LineCounter, type Node, parseDocument, visit } from 'yaml';
 import { MAX_POLICY_BYTES } from '../limits.ts';
 
-export type KeyPath = readonly PropertyKey[];
+type KeyPath = readonly PropertyKey[];
 
 export interface PolicyError {
   /** From 1. */
@@ -65,7 +65,7 @@ function failed(reason: string): YamlSource {
 }
 
 /** `a.b[0].c` as people write it. */
-export function pathText(path: KeyPath): string {
+function pathText(path: KeyPath): string {
   return path
     .map((key, index) => (typeof key === 'number' ? `[${key}]` : `${index === 0 ? '' : '.'}${String(key)}`))
     .join('');

@@ -20,7 +20,7 @@ sessions: { ttl_seconds: 600, ttl_seconds_max: 3600, limits: { spend_usd: "2.50"
 routes: { free: { upstream: "https://free.example.com", protocol: http, scope: free, fees: [{ usd: 0 }] } }
 `;
 
-export interface FakeSession {
+interface FakeSession {
   view: SessionView;
   entries: LedgerEntry[];
   acts: Act[];
@@ -41,7 +41,7 @@ export interface AdminWorld {
   call(method: string, path: string, options?: CallOptions): Promise<Response>;
 }
 
-export interface CallOptions {
+interface CallOptions {
   readonly token?: string | null;
   readonly body?: unknown;
   readonly headers?: Readonly<Record<string, string>>;
