@@ -123,7 +123,7 @@ class Answer {
     if (this.firstByteAt === 0 && this.#bytes.length > this.#bodyAt) this.firstByteAt = performance.now();
     const complete =
       this.#bodyBytes === null
-        ? this.#bytes.subarray(-LAST_CHUNK.length).equals(LAST_CHUNK)
+        ? this.#bytes.subarray(Math.max(this.#bodyAt, this.#bytes.length - LAST_CHUNK.length)).equals(LAST_CHUNK)
         : this.#bytes.length >= this.#bodyAt + this.#bodyBytes;
     if (!complete) return false;
     if (this.firstByteAt === 0) this.firstByteAt = performance.now();

@@ -13,7 +13,7 @@ const TICKETS = 3;
 export const LOOP_MARK = 'order 4411';
 /** The model's part: the same tool call, whatever it is told, in an answer of a thousand tokens. */
 const LOOP_TASK = `Find out why ${LOOP_MARK} was refunded twice. Do not stop before you are certain. [[loop]] [[tokens:1000]]`;
-const WORK_TASK = 'and tell the customer what happens next. [[steps:1]] [[tokens:60]]';
+const WORK_TASK = 'and tell the customer what happens next. [[steps:1]]';
 
 const TOOLS: ChatCompletionCreateParamsNonStreaming['tools'] = [
   {
@@ -56,6 +56,8 @@ export interface AgentOptions {
   readonly sessionId: string;
   readonly token: string;
   readonly limitUsd: string;
+  /** How much it has to say. */
+  readonly answerTokens: number;
 }
 
 export function createAgent(options: AgentOptions): Agent {
@@ -81,7 +83,7 @@ export function createAgent(options: AgentOptions): Agent {
   const work = async (): Promise<void> => {
     const messages: ChatCompletionMessageParam[] = [
       { role: 'system', content: SYSTEM },
-      { role: 'user', content: `Read ticket ${(state.tasksDone % TICKETS) + 1} ${WORK_TASK}` },
+      { role: 'user', content: `Read ticket ${(state.tasksDone % TICKETS) + 1} ${WORK_TASK} [[tokens:${options.answerTokens}]]` },
     ];
     for (;;) {
       const answer = await ask(messages);

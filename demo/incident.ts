@@ -10,7 +10,8 @@ import { bar, type Screen } from './screen.ts';
 import type { Upstream } from './upstream/server.ts';
 
 const LIMIT_USD = '1.00';
-const NAMES = ['returns-agent', 'billing-agent', 'research-agent'] as const;
+/** With the tokens of each one's answers. */
+const STAFF = { 'returns-agent': 60, 'billing-agent': 35, 'research-agent': 220 } as const;
 /** How long a model thinks; together with the size of its answers it makes the rate of the real incident, about 5 cents a second. */
 const MODEL_DELAY_MS = 200;
 const PEACE_SECONDS = 3;
@@ -61,13 +62,13 @@ export interface Stage {
 export async function playIncident(stage: Stage): Promise<Incident> {
   const { screen, upstream } = stage;
   upstream.behave(`delay:${MODEL_DELAY_MS}`, { path: '/openai' });
-  const agents = await Promise.all(NAMES.map((name) => hire(name, stage)));
+  const agents = await Promise.all(Object.entries(STAFF).map(([name, answerTokens]) => hire({ name, answerTokens }, stage)));
   const [rogue, ...others] = agents;
   if (rogue === undefined) throw new Error('no agents');
   const running = agents.map((agent) => agent.run());
   try {
     screen.heading(`Three agents at work, each with a session of its own and a cap of $${LIMIT_USD}`);
-    screen.say(`  second  ${NAMES.map((name) => name.padEnd(29)).join('')}`);
+    screen.say(`  second  ${agents.map(({ name }) => name.padEnd(29)).join('')}`.trimEnd());
     const watch = watcher(stage, agents);
     for (let second = 0; second < PEACE_SECONDS; second++) await watch.tick();
     const working = agents.every((agent) => agent.answered > 0);
@@ -125,7 +126,7 @@ export async function playIncident(stage: Stage): Promise<Incident> {
   }
 }
 
-async function hire(name: string, { admin, gatewayUrl }: Stage): Promise<Agent> {
+async function hire({ name, answerTokens }: { readonly name: string; readonly answerTokens: number }, { admin, gatewayUrl }: Stage): Promise<Agent> {
   const { session, token } = await admin.issue({
     agent: name,
     customer: 'webshop',
@@ -133,7 +134,7 @@ async function hire(name: string, { admin, gatewayUrl }: Stage): Promise<Agent> 
     limits: { spend_usd: LIMIT_USD, requests_per_minute: 6_000 },
     ttl_seconds: 3_600,
   });
-  return createAgent({ name, gatewayUrl, sessionId: session.id, token, limitUsd: LIMIT_USD });
+  return createAgent({ name, gatewayUrl, sessionId: session.id, token, limitUsd: LIMIT_USD, answerTokens });
 }
 
 interface Watcher {
