@@ -33,7 +33,8 @@ function isAlive(pid: number): boolean {
   }
 }
 
-describe('the local runner', () => {
+// The first start may have to build the bundle.
+describe('the local runner', { timeout: 60_000 }, () => {
   it('keeps sessions over a crash and over a new start', async () => {
     const first = await startGateway(options);
     const issued = await adminClient({ url: first.url, token: secrets.adminToken }).issue({ agent: 'a', scopes: ['llm:openai'] });
@@ -64,7 +65,7 @@ describe('the local runner', () => {
     await later.stop();
   });
 
-  it('says what the Worker says when it cannot serve', { timeout: 20_000 }, async () => {
+  it('says what the Worker says when it cannot serve', async () => {
     const { ADMIN_TOKEN: _left, ...vars } = secrets.vars;
     await expect(startGateway({ ...options, persist: null, vars })).rejects.toThrow(/does not serve: .*ADMIN_TOKENS: the secret is missing/);
   });

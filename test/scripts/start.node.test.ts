@@ -37,7 +37,8 @@ function start(args: readonly string[], environment: Readonly<Record<string, str
   return new Promise((resolve) => child.once('close', (code) => resolve({ code, out, err })));
 }
 
-describe('npm start', () => {
+// Each case is a process of its own.
+describe('npm start', { timeout: 60_000 }, () => {
   it.each([
     ['an unknown option', ['--prot', '1'], /^Unknown option '--prot'/],
     ['a port that is none', ['--port', '8787x'], /^--port must be 0 to 65535, got 8787x$/m],
