@@ -57,6 +57,7 @@ export const ANTHROPIC_HOSTED_TOOLS: ReadonlyMap<string, HostedToolBound> = new 
   ['web_search', hosted(10, 32_768, 10_000)],
   ['web_fetch', hosted(5, 131_072, 0)],
   ['code_execution', hosted(10, 16_384, 4_200)],
+  ['tool_search_tool', hosted(5, 8_192, 0)],
   ['tool_search_tool_bm25', hosted(5, 8_192, 0)],
   ['tool_search_tool_regex', hosted(5, 8_192, 0)],
   ['mcp_toolset', hosted(10, 16_384, 0)],
@@ -68,6 +69,7 @@ export const ANTHROPIC_HOSTED_TOOLS: ReadonlyMap<string, HostedToolBound> = new 
 export const GEMINI_HOSTED_TOOLS: ReadonlyMap<string, HostedToolBound> = new Map([
   ['googleSearch', hosted(10, 16_384, 14_000)],
   ['googleSearchRetrieval', hosted(1, 16_384, 35_000)],
+  ['enterpriseWebSearch', hosted(1, 16_384, 45_000)],
   ['googleMaps', hosted(5, 16_384, 25_000)],
   ['urlContext', hosted(20, 32_768, 0)],
   ['fileSearch', hosted(5, 32_768, 0)],

@@ -69,7 +69,7 @@ export interface OutputTerms {
   readonly floorTokens: number;
   readonly choices: number;
   /** Writes the ceiling for one choice; null where the endpoint has none, so that the model's maximum is held. */
-  readonly edit: ((tokens: number) => Edit) | null;
+  readonly edits: ((tokens: number) => readonly Edit[]) | null;
 }
 
 /** The call, priced at its worst. */
@@ -127,7 +127,7 @@ export function generation(terms: GenerationTerms): Call {
   function written(from: GenerationTerms, grant: Grant): OutboundRequest {
     const edits: Edit[] = [...from.always];
     const clamp = ceilingOf(from, grant, output?.askedTokens ?? null);
-    if (clamp !== null) edits.push(clamp.edit);
+    if (clamp !== null) edits.push(...clamp.edits);
     if (grant.warnings.length > 0) edits.push(...from.warning());
     const body = edits.length === 0 ? from.request.body : new TextEncoder().encode(applyEdits(json.text, edits));
     return { path: from.request.path, query: from.request.query, body, clamped: clamp?.announced ?? null };
@@ -141,12 +141,12 @@ function outputDemand(
 ): NonNullable<Demand['output']> {
   const { choices } = output;
   const most = terms.priced.maxOutputTokens;
-  const wished = output.clientTokens ?? (output.edit === null ? most : defaultTokens(terms, inputTokens));
+  const wished = output.clientTokens ?? (output.edits === null ? most : defaultTokens(terms, inputTokens));
   const perChoice = Math.min(wished, most);
   const askedTokens = Math.max(perChoice, 1) * choices;
   const floorTokens =
-    output.edit === null ? askedTokens : Math.min(askedTokens, Math.max(1, output.floorTokens) * choices);
-  const extendable = terms.stream && !terms.hiddenOutput && output.edit !== null;
+    output.edits === null ? askedTokens : Math.min(askedTokens, Math.max(1, output.floorTokens) * choices);
+  const extendable = terms.stream && !terms.hiddenOutput && output.edits !== null;
   const firstTokens = extendable
     ? Math.min(askedTokens, Math.max(floorTokens, FIRST_OUTPUT_TOKENS * choices))
     : askedTokens;
@@ -164,13 +164,13 @@ function ceilingOf(
   terms: GenerationTerms,
   grant: Grant,
   askedTokens: number | null,
-): { readonly edit: Edit; readonly announced: string } | null {
+): { readonly edits: readonly Edit[]; readonly announced: string } | null {
   const { output } = terms;
-  if (output === null || output.edit === null || askedTokens === null) return null;
+  if (output === null || output.edits === null || askedTokens === null) return null;
   const granted = Math.min(grant.outputTokens ?? askedTokens, askedTokens);
   const perChoice = Math.floor(granted / output.choices);
   if (output.clientTokens !== null && output.clientTokens <= perChoice) return null;
-  return { edit: output.edit(perChoice), announced: `${output.field}=${perChoice}` };
+  return { edits: output.edits(perChoice), announced: `${output.field}=${perChoice}` };
 }
 
 /** "gpt-4o" and "gpt-4o-2024-08-06" are one model; "gpt-4o-mini" is another. */

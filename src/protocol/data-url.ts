@@ -27,7 +27,7 @@ export function countBase64(input: InputBound, mimeType: string, base64Chars: nu
 }
 
 /** What a MIME type's tokens depend on; null where it says nothing. */
-export function kindOf(mimeType: string): MediaKind | 'text' | null {
+function kindOf(mimeType: string): MediaKind | 'text' | null {
   const type = mimeType.toLowerCase();
   if (type.startsWith('image/')) return 'image';
   if (type.startsWith('audio/')) return 'audio';

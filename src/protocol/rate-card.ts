@@ -136,13 +136,6 @@ export function scaledRate(microUsdPerMillion: number, permille: number): number
   return Math.ceil((microUsdPerMillion * permille) / LIST_PRICE_PERMILLE);
 }
 
-/** The larger of each count. */
-export function highestOf(a: Counts, b: Counts): Counts {
-  const highest: { -readonly [K in Unit]: number } = { ...a };
-  for (const unit of TRAITS.keys()) highest[unit] = Math.max(a[unit], b[unit]);
-  return highest;
-}
-
 function rateAt(rate: Rate, inputTokens: number): number {
   let at = rate.microUsdPerMillion;
   for (const tier of rate.tiers) if (inputTokens > tier.aboveInputTokens) at = tier.microUsdPerMillion;

@@ -11,7 +11,7 @@ export interface ValueSpan {
 }
 
 /** A member of the top-level object, with its own members where its value is an object. */
-export interface MemberSpan extends ValueSpan {
+interface MemberSpan extends ValueSpan {
   readonly members: ReadonlyMap<string, ValueSpan> | null;
 }
 

@@ -66,7 +66,7 @@ export function requestOf(path: string, body: unknown, parts: RequestParts = {})
   };
 }
 
-export function readOf(
+function readOf(
   protocol: ProtocolName,
   path: string,
   body: unknown,

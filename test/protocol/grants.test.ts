@@ -35,6 +35,11 @@ describe('a grant of everything', () => {
   });
 });
 
+function first(model: string, more: object = {}): number | undefined {
+  const body = { model, messages: [], max_completion_tokens: 5_000, stream: true, ...more };
+  return callOf('openai', CHAT, body).demand.output?.firstTokens;
+}
+
 describe('a ceiling', () => {
   const messages = [{ role: 'user', content: 'Hi' }];
   const contents = [{ parts: [{ text: 'Hi' }] }];
@@ -71,6 +76,18 @@ describe('a ceiling', () => {
     const outbound = call.write({ outputTokens: 40, warnings: [] });
     expect(outbound.clamped).toBe(clamped);
     expect(writtenJson(call, { outputTokens: 40, warnings: [] })).toEqual({ ...body, ...change });
+  });
+
+  it('is written to both members where both are given, and held at the larger', () => {
+    const body = { model: 'gpt-4o', messages, max_tokens: 900, max_completion_tokens: 500 };
+    const call = callOf('openai', CHAT, body);
+    expect(call.demand.output?.askedTokens).toBe(900);
+    expect(writtenJson(call)).toEqual(body);
+    expect(writtenJson(call, { outputTokens: 40, warnings: [] })).toEqual({
+      ...body,
+      max_tokens: 40,
+      max_completion_tokens: 40,
+    });
   });
 
   it('is shared by choices: a grant is divided among them', () => {
@@ -128,9 +145,6 @@ describe('a ceiling', () => {
   });
 
   it('is held little by little only where a stream shows all that it generates', () => {
-    const first = (model: string, more: object = {}): number | undefined =>
-      callOf('openai', CHAT, { model, messages, max_completion_tokens: 5_000, stream: true, ...more }).demand.output
-        ?.firstTokens;
     expect(first('gpt-4o')).toBe(1_024);
     expect(first('gpt-4o', { n: 2 })).toBe(2_048);
     expect(first('gpt-4o', { stream: false })).toBe(5_000);

@@ -5,6 +5,7 @@ import { MAX_CACHED_MODELS } from '../../src/protocol/bounds.ts';
 import { globMatches } from '../../src/protocol/glob.ts';
 import { priceOfModel } from '../../src/protocol/prices.ts';
 import { costOf, NO_TOKENS, worstRate, type Counts } from '../../src/protocol/rate-card.ts';
+import type { PriceOverride } from '../../src/policy/policy.ts';
 import { contextFor, NOW_MS } from './fixtures.ts';
 
 const { policy } = contextFor('openai');
@@ -50,6 +51,18 @@ function libraryUsage(counts: Counts): Record<string, number> {
   };
 }
 
+function override(match: string, rate: number): PriceOverride {
+  return {
+    match,
+    inputMicroUsdPerMillion: rate,
+    outputMicroUsdPerMillion: rate,
+    cachedInputMicroUsdPerMillion: null,
+    cacheWriteMicroUsdPerMillion: null,
+    contextTokens: 1_000,
+    maxOutputTokens: 100,
+  };
+}
+
 describe('the price book', () => {
   it.each(PROVIDERS)("agrees with the price library on all of %s's models, rounded up once", (providerId) => {
     const ids = findProvider({ providerId })?.models.map(({ id }) => id) ?? [];
@@ -82,15 +95,6 @@ describe('the price book', () => {
   });
 
   it('takes the policy before the library, the first match of several', () => {
-    const override = (match: string, rate: number): (typeof policy.prices)[number] => ({
-      match,
-      inputMicroUsdPerMillion: rate,
-      outputMicroUsdPerMillion: rate,
-      cachedInputMicroUsdPerMillion: null,
-      cacheWriteMicroUsdPerMillion: null,
-      contextTokens: 1_000,
-      maxOutputTokens: 100,
-    });
     const own = contextFor('openai', { prices: [override('gpt-4o*', 7), override('*', 9)] }).policy;
     const cost = (model: string): number =>
       costOf(

@@ -78,9 +78,11 @@ describe('strict JSON', () => {
   });
 });
 
-describe('edits', () => {
-  const edited = (text: string, ...edits: Parameters<typeof applyEdits>[1]): string => applyEdits(text, edits);
+function edited(text: string, ...edits: Parameters<typeof applyEdits>[1]): string {
+  return applyEdits(text, edits);
+}
 
+describe('edits', () => {
   it('replace a value and nothing else', () => {
     const text = '{"x": 1.50, "max_tokens" :  9000 ,"y":"\\u00e9"}';
     expect(edited(text, setMember(parsed(text), 'max_tokens', '16'))).toBe(

@@ -1,19 +1,10 @@
 // Messages: POST /v1/messages. Unknown members of the body are passed on, because those that change what a request costs
 // are known and listed here; unknown types of tools are refused, unknown blocks count as the whole context window.
-import { accepted, type Result } from '../../denial.ts';
+import { accepted, refused, type Result } from '../../denial.ts';
 import type { HostedToolBound } from '../../policy/policy.ts';
 import { ADVICE_OUTPUT_TOKENS, ANTHROPIC_HOSTED_TOOLS } from '../bounds.ts';
 import { generation } from '../call.ts';
-import {
-  objectOf,
-  objectsOf,
-  optionalCount,
-  optionalCounts,
-  optionalSwitch,
-  textOf,
-  unboundedMember,
-  unpriced,
-} from '../fields.ts';
+import { objectOf, objectsOf, optionalCount, optionalCounts, optionalSwitch, textOf, unpriced } from '../fields.ts';
 import { hostedUse, InputBound } from '../input-bound.ts';
 import { appendElement, setMember, wrapValue, type Edit } from '../json-edit.ts';
 import { readModelled } from '../modelled.ts';
@@ -26,7 +17,7 @@ import { WARNING_TEXT, WARNING_TOKENS } from '../warning.ts';
 import { countMessages } from './content.ts';
 import { MessagesMeter } from './messages-meter.ts';
 import { cacheWritesOf, longContextCard, priceTerms, wantsLongContext, withLongContext } from './terms.ts';
-import { countTools, type AdvisorUse } from './tools.ts';
+import { countTools, type OtherModelUse } from './tools.ts';
 
 /** Anthropic's own loop of hosted tools pauses the turn after this many rounds. */
 const ROUNDS_MAX = 10;
@@ -75,7 +66,7 @@ export function readMessages(request: RouteRequest, context: ReadContext): Resul
         clientTokens,
         floorTokens,
         choices: 1,
-        edit: (tokens) => setMember(json, 'max_tokens', String(tokens)),
+        edits: (tokens) => [setMember(json, 'max_tokens', String(tokens))],
       },
       hiddenOutput: thinks || input.hasHostedTools,
       always: [],
@@ -100,8 +91,6 @@ interface MessageSettings {
 }
 
 function readSettings(value: JsonObject, model: string): Result<MessageSettings> {
-  const unbounded = unboundedMember(value, ['fallbacks']);
-  if (unbounded !== null) return unbounded;
   const maxTokens = optionalCounts(value, { max_tokens: 0 });
   if (!maxTokens.ok) return maxTokens;
   const stream = optionalSwitch(value, 'stream');
@@ -132,7 +121,9 @@ function countAll(value: JsonObject, { input, context, priced, permille }: Count
   if (!messages.ok) return messages;
   const advisors = countTools(value, input, context.policy.bounds);
   if (!advisors.ok) return advisors;
-  const advice = adviceCost(advisors.value, context, priced.contextTokens);
+  const fallbacks = readFallbacks(value);
+  if (!fallbacks.ok) return fallbacks;
+  const advice = passesCost([...advisors.value, ...fallbacks.value], context, priced.contextTokens);
   if (!advice.ok) return advice;
   const compaction = countKeptState(value, input, context);
   if (!compaction.ok) return compaction;
@@ -157,12 +148,25 @@ function summaryCost(priced: PricedModel, permille: number): number {
   return costAt(ADVICE_OUTPUT_TOKENS, worstRate(priced.card, ['output', 'reasoning'], priced.contextTokens), permille);
 }
 
-/** What advisers cost at most: each use reads a whole window and writes up to its ceiling, at its own model's price. */
-function adviceCost(advisors: readonly AdvisorUse[], context: ReadContext, contextTokens: number): Result<number> {
+/** Models that answer where the one asked for declines: each may read and write as much as the request allows. */
+function readFallbacks(value: JsonObject): Result<readonly OtherModelUse[]> {
+  const uses: OtherModelUse[] = [];
+  for (const fallback of objectsOf(value['fallbacks'])) {
+    const model = textOf(fallback['model']);
+    if (model === null) return refused('bad-request', 'Each of "fallbacks" must name its "model".');
+    const maxTokens = optionalCount({ ...value, ...fallback }, 'max_tokens', 0);
+    if (!maxTokens.ok) return maxTokens;
+    uses.push({ model, usesMax: 1, maxTokens: maxTokens.value });
+  }
+  return accepted(uses);
+}
+
+/** What other models cost at most: each use reads a whole window and writes up to its ceiling, at its own price. */
+function passesCost(passes: readonly OtherModelUse[], context: ReadContext, contextTokens: number): Result<number> {
   let sum = 0;
-  for (const advisor of advisors) {
-    const priced = priceOfModel(context.policy, 'anthropic', advisor.model, context.nowMs);
-    if (priced === null) return unpriced(advisor.model);
+  for (const pass of passes) {
+    const priced = priceOfModel(context.policy, 'anthropic', pass.model, context.nowMs);
+    if (priced === null) return unpriced(pass.model);
     const window = Math.min(contextTokens, priced.contextTokens);
     const read = costAt(
       window,
@@ -170,11 +174,11 @@ function adviceCost(advisors: readonly AdvisorUse[], context: ReadContext, conte
       LIST_PRICE_PERMILLE,
     );
     const written = costAt(
-      advisor.maxTokens ?? ADVICE_OUTPUT_TOKENS,
+      pass.maxTokens ?? ADVICE_OUTPUT_TOKENS,
       worstRate(priced.card, ['output', 'reasoning'], window),
       LIST_PRICE_PERMILLE,
     );
-    sum += advisor.usesMax * (read + written);
+    sum += pass.usesMax * (read + written);
   }
   return accepted(sum);
 }

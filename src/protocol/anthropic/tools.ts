@@ -8,14 +8,15 @@ import type { JsonObject } from '../strict-json.ts';
 
 const CLIENT_TOOLS: ReadonlySet<string> = new Set(['custom', 'bash', 'text_editor', 'computer', 'memory']);
 
-export interface AdvisorUse {
+/** Another model that takes part in an answer, at a price of its own. */
+export interface OtherModelUse {
   readonly model: string;
   readonly usesMax: number;
   readonly maxTokens: number | null;
 }
 
 /** The name of a tool's type without its date: "web_search_20250305" is "web_search". */
-export function toolName(type: string): string {
+function toolName(type: string): string {
   return type.replace(/_20\d{6}$/, '');
 }
 
@@ -23,11 +24,11 @@ export function toolName(type: string): string {
  * Counts a request's tools and remote servers into `input`; returns the advisers among them, which are billed at prices of
  * their own. Refused: types that nothing bounds.
  */
-export function countTools(body: JsonObject, input: InputBound, bounds: UsageBounds): Result<readonly AdvisorUse[]> {
+export function countTools(body: JsonObject, input: InputBound, bounds: UsageBounds): Result<readonly OtherModelUse[]> {
   const tools = body['tools'] ?? [];
   if (!Array.isArray(tools)) return refused('bad-request', '"tools" must be an array.');
   input.tools(tools.length);
-  const advisors: AdvisorUse[] = [];
+  const advisors: OtherModelUse[] = [];
   for (const tool of objectsOf(tools)) {
     const name = toolName(textOf(tool['type']) ?? 'custom');
     if (CLIENT_TOOLS.has(name)) {

@@ -37,29 +37,31 @@ export class GeminiMeter implements Meter {
   }
 
   answer(body: string): void {
-    this.#read(body, true);
-    this.#tally.end();
+    if (this.#read(body, true)) this.#tally.end();
   }
 
   reading(): Reading {
     return this.#tally.reading();
   }
 
-  #read(text: string, whole: boolean): void {
+  /** False where the text is nothing that Gemini answers. */
+  #read(text: string, whole: boolean): boolean {
     const { value, ambiguous } = readAnswer(text);
     if (value !== null) {
       this.#chunk(value, { ambiguous, whole });
-      return;
+      return true;
     }
     // Without alt=sse a stream is an array of what would be its events.
     const chunks = whole ? readAnswers(text) : null;
     if (chunks === null) {
       this.#tally.text(text);
       this.#tally.flag(whole ? 'answer-unreadable' : 'event-unreadable');
-      return;
+      return false;
     }
-    for (const chunk of chunks)
+    for (const chunk of chunks) {
       if (chunk.value !== null) this.#chunk(chunk.value, { ambiguous: chunk.ambiguous, whole });
+    }
+    return true;
   }
 
   #chunk(chunk: JsonObject, { ambiguous, whole }: { readonly ambiguous: boolean; readonly whole: boolean }): void {

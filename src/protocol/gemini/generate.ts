@@ -80,7 +80,7 @@ export function readGenerate(request: RouteRequest, context: ReadContext, target
         clientTokens,
         floorTokens: Math.max(0, thinkingBudget ?? 0) + 1,
         choices,
-        edit: (tokens) => ceilingEdit(json, tokens),
+        edits: (tokens) => [ceilingEdit(json, tokens)],
       },
       hiddenOutput: (reasonsInSecret('google', model) && thinkingBudget !== 0) || input.hasHostedTools,
       always: [],

@@ -4,7 +4,7 @@ import { accepted, refused, type Result } from '../../denial.ts';
 import type { JsonObject } from '../strict-json.ts';
 
 /** "max_output_tokens" and "maxOutputTokens" are one name. */
-export function camelName(name: string): string {
+function camelName(name: string): string {
   return name.includes('_') ? name.replace(/_([a-z0-9])/g, (_match, letter: string) => letter.toUpperCase()) : name;
 }
 

@@ -65,7 +65,10 @@ export class ChatMeter implements Meter {
     tally.model(chunk['model']);
     const permille = this.#options.tier.served(chunk['service_tier']);
     if (permille !== null) tally.terms(permille);
-    if (objectOf(chunk['error']) !== null) tally.fail();
+    if (objectOf(chunk['error']) !== null) {
+      tally.fail();
+      tally.end();
+    }
     for (const choice of objectsOf(chunk['choices'])) {
       this.#begin(`choice ${String(choice['index'])}`);
       const generated = objectOf(choice[member]);

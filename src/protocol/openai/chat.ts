@@ -32,7 +32,7 @@ export function readChat(request: RouteRequest, context: ReadContext): Result<Ca
   const { json, model, priced } = modelled.value;
   const settings = readSettings(json.value);
   if (!settings.ok) return settings;
-  const { choices, field, clientTokens, stream, usageAsked } = settings.value;
+  const { choices, ceilings, clientTokens, stream, usageAsked } = settings.value;
   const tier = tierTerms(json.value['service_tier'], model, priced.declared);
   if (!tier.ok) return tier;
   const { worstPermille, usualPermille } = tier.value;
@@ -70,11 +70,11 @@ export function readChat(request: RouteRequest, context: ReadContext): Result<Ca
       usualPermille,
       extraMicroUsd: costAt(predictedTokens, predictionRate, worstPermille),
       output: {
-        field,
+        field: ceilings[0],
         clientTokens,
         floorTokens: 1,
         choices,
-        edit: (tokens) => setMember(json, field, String(tokens)),
+        edits: (tokens) => ceilings.map((name) => setMember(json, name, String(tokens))),
       },
       hiddenOutput: reasons || input.hasHostedTools || predictedTokens > 0,
       always: stream && !usageAsked ? [setInnerMember(json, 'stream_options', 'include_usage', 'true')] : [],
@@ -91,7 +91,8 @@ export function readChat(request: RouteRequest, context: ReadContext): Result<Ca
 
 interface ChatSettings {
   readonly choices: number;
-  readonly field: 'max_tokens' | 'max_completion_tokens';
+  /** The members that carry the ceiling: both, where both are given, because only the provider knows which one holds. */
+  readonly ceilings: readonly [string, ...string[]];
   readonly clientTokens: number | null;
   readonly stream: boolean;
   /** Whether the client wants the usage chunk of a stream for itself. */
@@ -106,9 +107,6 @@ function readSettings(value: JsonObject): Result<ChatSettings> {
   const stream = optionalSwitch(value, 'stream');
   if (!stream.ok) return stream;
   const { n, best_of, max_tokens, max_completion_tokens } = counts.value;
-  if (max_tokens !== null && max_completion_tokens !== null) {
-    return refused('bad-request', 'Both "max_tokens" and "max_completion_tokens" are given; one of them must go.');
-  }
   const choices = Math.max(n ?? 1, best_of ?? 1);
   if (choices > MAX_CHOICES) return refused('bad-request', `"n" must be at most ${MAX_CHOICES}.`);
   const options = value['stream_options'] ?? {};
@@ -119,11 +117,17 @@ function readSettings(value: JsonObject): Result<ChatSettings> {
   if (!usage.ok) return usage;
   return accepted({
     choices,
-    field: max_tokens === null ? 'max_completion_tokens' : 'max_tokens',
-    clientTokens: max_tokens ?? max_completion_tokens,
+    ceilings: ceilingsOf(max_tokens, max_completion_tokens),
+    clientTokens:
+      max_tokens === null ? max_completion_tokens : Math.max(max_tokens, max_completion_tokens ?? max_tokens),
     stream: stream.value,
     usageAsked: usage.value,
   });
+}
+
+function ceilingsOf(maxTokens: number | null, maxCompletionTokens: number | null): readonly [string, ...string[]] {
+  if (maxTokens === null) return ['max_completion_tokens'];
+  return maxCompletionTokens === null ? ['max_tokens'] : ['max_completion_tokens', 'max_tokens'];
 }
 
 /** Counts everything into `input`; returns the fee of a search, which such a request costs whatever its answer shows. */

@@ -59,7 +59,7 @@ function read(request: RouteRequest, context: ReadContext, action: 'responses' |
     clientTokens: compacts ? null : counts.value.max_output_tokens,
     floorTokens: LEAST_OUTPUT_TOKENS,
     choices: 1,
-    edit: compacts ? null : (tokens) => setMember(json, 'max_output_tokens', String(tokens)),
+    edits: compacts ? null : (tokens) => [setMember(json, 'max_output_tokens', String(tokens))],
   };
   return accepted(
     generation({

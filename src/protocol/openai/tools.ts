@@ -41,7 +41,7 @@ export const UNBOUNDED_MEMBERS: readonly string[] = [
 ];
 
 /** Dates and preview versions aside: "web_search_preview_2025_03_11" is "web_search_preview". */
-export function toolName(type: string): string {
+function toolName(type: string): string {
   return type.replace(/_20\d\d_\d\d_\d\d$/, '');
 }
 
