@@ -36,7 +36,7 @@ export function readSecretListing(outcome: CommandOutcome): SecretListing {
     if (/Worker ".*" not found/.test(said) || said.includes('[code: 10007]')) return { ok: true, names: [] };
     return { ok: false, reason: said.trim() };
   }
-  const start = outcome.stdout.indexOf('[');
+  const start = outcome.stdout.search(/^\[\s*[{\]]/m);
   try {
     const list: unknown = JSON.parse(outcome.stdout.slice(Math.max(0, start)));
     if (!Array.isArray(list)) throw new TypeError('not a list');

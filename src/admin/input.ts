@@ -9,7 +9,8 @@ import { nearest } from '../policy/spelling.ts';
 /** Keys of the contract that later versions read. */
 const LATER_KEYS = new Set(['public_key', 'csr']);
 const MAX_PROBLEMS_TOLD = 5;
-const JSON_TYPE = /^application\/(?:[a-z0-9.+-]+\+)?json\s*(?:;|$)/i;
+/** `text/plain` is what fetch() says of a string when nobody says otherwise. Forms are refused: they are a mistake, or a browser's. */
+const JSON_TYPE = /^(?:application\/(?:[a-z0-9.+-]+\+)?json|text\/plain)\s*(?:;|$)/i;
 
 /** Reads the JSON body of a request. An absent one counts as `{}`, for calls whose members are all optional. */
 export async function readBody<S extends z.ZodType>(request: Request, schema: S): Promise<Result<z.output<S>>> {

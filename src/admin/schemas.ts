@@ -33,9 +33,9 @@ const ttlSeconds = whole(
   MAX_SESSION_TTL_SECONDS,
   "How long the credential lasts; by default as the policy says, and at most the policy's longest session.",
 );
-const tokens = whole(1, MAX_TOKENS, 'The most tokens, input and output together.');
-const tokensPerRequest = whole(1, MAX_TOKENS, 'The most tokens of one request.');
-const requestsPerMinute = whole(1, MAX_REQUESTS_PER_MINUTE, 'The most requests in a minute.');
+const tokens = whole(0, MAX_TOKENS, 'The most tokens, input and output together.');
+const tokensPerRequest = whole(0, MAX_TOKENS, 'The most tokens of one request.');
+const requestsPerMinute = whole(0, MAX_REQUESTS_PER_MINUTE, 'The most requests in a minute.');
 
 export const issueBody = group({
   agent: id('Who runs the session.'),

@@ -170,26 +170,20 @@ function limitsOf(value: JsonValue | undefined, defaults: SessionLimits): Sessio
   if (!isJsonObject(value)) throw new Refusal('"limits" is not an object');
   const unknown = Object.keys(value).find((key) => !LIMIT_KEYS.some((known) => known === key));
   if (unknown !== undefined) throw new Refusal(`"limits" has the unknown key ${JSON.stringify(unknown.slice(0, 64))}`);
-  const spend = limitOf(value, 'spend_micro_usd', 0);
+  const spend = limitOf(value, 'spend_micro_usd');
   return {
     spendMicroUsd: spend === null ? defaults.spendMicroUsd : microUsd(spend),
-    tokens: limitOf(value, 'tokens', 1) ?? defaults.tokens,
-    tokensPerRequest: limitOf(value, 'tokens_per_request', 1) ?? defaults.tokensPerRequest,
-    requestsPerMinute: limitOf(value, 'requests_per_minute', 1) ?? defaults.requestsPerMinute,
+    tokens: limitOf(value, 'tokens') ?? defaults.tokens,
+    tokensPerRequest: limitOf(value, 'tokens_per_request') ?? defaults.tokensPerRequest,
+    requestsPerMinute: limitOf(value, 'requests_per_minute') ?? defaults.requestsPerMinute,
   };
 }
 
-function limitOf(limits: JsonObject, key: LimitKey, least: number): number | null {
+/** Zero is a limit too: it allows nothing. */
+function limitOf(limits: JsonObject, key: LimitKey): number | null {
   const value = limits[key];
   if (value === undefined) return null;
-  if (
-    typeof value !== 'number' ||
-    !Number.isSafeInteger(value) ||
-    Object.is(value, -0) ||
-    value < least ||
-    value > MAXIMA[key]
-  ) {
-    throw new Refusal(`"limits.${key}" is not a whole number from ${least} to ${MAXIMA[key]}`);
-  }
-  return value;
+  const isWhole = typeof value === 'number' && Number.isSafeInteger(value) && !Object.is(value, -0);
+  if (isWhole && value >= 0 && value <= MAXIMA[key]) return value;
+  throw new Refusal(`"limits.${key}" is not a whole number from 0 to ${MAXIMA[key]}`);
 }

@@ -16,16 +16,16 @@ const limits = group({
     formatUsd(DEFAULT_SESSIONS.limits.spendMicroUsd),
   ),
   tokens: whole(
-    1,
+    0,
     MAX_TOKENS,
     'The most tokens, input and output together. No limit where it is not given.',
   ).optional(),
   tokens_per_request: whole(
-    1,
+    0,
     MAX_TOKENS,
     'The most tokens of one request. No limit where it is not given.',
   ).optional(),
-  requests_per_minute: whole(1, MAX_REQUESTS_PER_MINUTE, 'No limit where it is not given.').optional(),
+  requests_per_minute: whole(0, MAX_REQUESTS_PER_MINUTE, 'No limit where it is not given.').optional(),
 });
 
 const sessions = group({

@@ -90,6 +90,11 @@ describe('POST /admin/sessions', () => {
     });
   });
 
+  it('takes the body of a client that does not say that it is JSON', async () => {
+    const options = { token: TOKENS.issuer, body: REQUEST, headers: { 'content-type': 'text/plain;charset=UTF-8' } };
+    expect((await world.call('POST', '/admin/sessions', options)).status).toBe(201);
+  });
+
   it('writes the object first, then the index', async () => {
     await issue();
     expect(world.calls).toEqual(['session.create', 'control.record']);
@@ -138,7 +143,11 @@ describe('POST /admin/sessions', () => {
     ['negative money', { limits: { spend_usd: '-1' } }, 'limits.spend_usd is not an amount'],
     ['too fine money', { limits: { spend_usd: '0.0000001' } }, 'limits.spend_usd is not an amount'],
     ['money beyond the ledger', { limits: { spend_usd: '999999999.99' } }, 'limits.spend_usd is not an amount'],
-    ['no requests at all', { limits: { requests_per_minute: 0 } }, 'limits.requests_per_minute is not a whole number'],
+    [
+      'fewer than no requests',
+      { limits: { requests_per_minute: -1 } },
+      'limits.requests_per_minute is not a whole number',
+    ],
     ['tokens that are a text', { limits: { tokens: '5' } }, 'limits.tokens is not a whole number'],
     ['too long a life', { ttl_seconds: 3_601 }, "ttl_seconds is more than the policy's longest session, 3600 s"],
     ['no life', { ttl_seconds: 0 }, 'ttl_seconds is not a whole number'],
@@ -283,6 +292,18 @@ describe('GET and PATCH /admin/sessions/{id}', () => {
     };
     const shown = sessionAnswer.parse(await (await world.call('GET', `/admin/sessions/${session.id}`)).json());
     expect([shown.spend.available_usd, shown.tokens.available]).toEqual(['0.000000', 0]);
+  });
+
+  it('may lower every limit to nothing', async () => {
+    const { session } = await issue();
+    const body = { limits: { spend_usd: 0, tokens: 0, tokens_per_request: 0, requests_per_minute: 0 }, reason: 'stop' };
+    const response = await world.call('PATCH', `/admin/sessions/${session.id}`, { token: TOKENS.operator, body });
+    expect(sessionAnswer.parse(await response.json()).limits).toEqual({
+      spend_usd: '0.000000',
+      tokens: 0,
+      tokens_per_request: 0,
+      requests_per_minute: 0,
+    });
   });
 
   it('changes what is named, and takes a limit away for null', async () => {

@@ -110,6 +110,14 @@ describe('the limits of a token', () => {
     });
   });
 
+  it('may be zero, which allows nothing', () => {
+    expect(
+      read({ limits: { spend_micro_usd: 0, tokens: 0, tokens_per_request: 0, requests_per_minute: 0 } }),
+    ).toMatchObject({
+      principal: { limits: { spendMicroUsd: 0, tokens: 0, tokensPerRequest: 0, requestsPerMinute: 0 } },
+    });
+  });
+
   it.each([
     ['an unknown key', { spend: 1 }],
     ['a key in another spelling', { Tokens: 1 }],
@@ -118,8 +126,6 @@ describe('the limits of a token', () => {
     ['a fraction', { tokens: 1.5 }],
     ['a text', { tokens: '1' }],
     ['null', { tokens: null }],
-    ['no tokens at all', { tokens: 0 }],
-    ['no requests at all', { requests_per_minute: 0 }],
     ['more than 2^53', { spend_micro_usd: 2 ** 53 }],
     ['more than can be added', { spend_micro_usd: MAX_MICRO_USD + 1 }],
     ['NaN', { tokens: Number.NaN }],

@@ -9,6 +9,9 @@ describe('what the account says about secrets', () => {
       ok: true,
       names: ['ADMIN_TOKENS', 'OPENAI_API_KEY'],
     });
+    expect(readSecretListing({ exitCode: 0, stdout: `[WARNING] old\n${stdout}`, stderr: '' })).toMatchObject({
+      ok: true,
+    });
     expect(readSecretListing({ exitCode: 0, stdout: '[]', stderr: '' })).toEqual({ ok: true, names: [] });
   });
 
