@@ -6,8 +6,6 @@ import { text as readAll } from 'node:stream/consumers';
 import { parseEnv } from 'node:util';
 import { exportJWK, generateKeyPair } from 'jose';
 
-export type MadeSecret = 'SESSION_SIGNING_KEYS' | 'ADMIN_TOKENS';
-
 export interface AdminSecret {
   /** The value of ADMIN_TOKENS: digests only. */
   readonly value: string;
@@ -55,7 +53,7 @@ export function makeAdminToken(): string {
 }
 
 /** The lines that a .dev.vars file lacks, given the environment: empty where nothing is missing. */
-export async function missingDevVars(
+async function missingDevVars(
   current: Readonly<Record<string, string | undefined>>,
   environment: Readonly<Record<string, string | undefined>>,
 ): Promise<Readonly<Record<string, string>>> {
