@@ -65,3 +65,4 @@ app.disable('x-powered-by');
 app.use(express.json({ limit: '16mb' }));
 app.post('/v1/chat/completions', guard, forward);
 const server = app.listen(0, '127.0.0.1', () => console.log((server.address() as AddressInfo).port));
+process.stdin.resume().once('end', () => process.exit());

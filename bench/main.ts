@@ -3,7 +3,8 @@
 import { parseArgs } from 'node:util';
 import { percentile, runLoad } from './loader.ts';
 import { publish, summarize, table, type RowPlan, type Sample } from './report.ts';
-import { SESSIONS, setStage, type Subject } from './subjects.ts';
+import { onStopRequested } from '../scripts/stop-signals.ts';
+import { SESSIONS, setStage, type Stage, type Subject } from './subjects.ts';
 
 const PLANS: readonly RowPlan[] = [
   { name: 'empty-worker', subject: 'empty-worker', baseline: 'empty-worker', connections: 8 },
@@ -34,7 +35,13 @@ const rounds = Math.max(1, Number(values.rounds));
 const seconds = Math.max(0.2, Number(values.seconds));
 const plans = PLANS.filter(({ name }) => values.only.length === 0 || values.only.includes(name));
 
-const stage = await setStage(new Set(plans.map(({ subject }) => subject)));
+// Nothing is left behind, even when it is interrupted before its end.
+let stage: Stage | null = null;
+onStopRequested((exitCode) => {
+  void (stage?.close() ?? Promise.resolve()).finally(() => process.exit(exitCode));
+});
+
+stage = await setStage(new Set(plans.map(({ subject }) => subject)));
 const samples = new Map<string, Sample[]>();
 try {
   const running = plans.filter(({ subject }) => stage.subjects[subject] !== undefined);
@@ -79,7 +86,7 @@ async function load({ name, subject }: RowPlan, connections: number, durationMs:
 }
 
 function subjectOf(name: string): Subject {
-  const subject = stage.subjects[name];
+  const subject = stage?.subjects[name];
   if (subject === undefined) throw new Error(`no subject ${name}`);
   return subject;
 }

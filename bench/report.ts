@@ -84,7 +84,7 @@ export function table(rows: readonly Row[]): string {
           fixed(row.p99_ms),
           fixed(row.ttfb_p50_ms),
           fixed(row.alone_p50_ms),
-          row.name === row.baseline ? '' : `${(row.ratio ?? 0).toFixed(2)} of ${row.baseline}`,
+          row.name === row.baseline || row.ratio === null ? '' : `${row.ratio.toFixed(2)} of ${row.baseline}`,
         ]
       : [row.name, '', 'skipped', '', '', '', '', row.skipped],
   );

@@ -11,7 +11,7 @@ import { adminClient, type Issued } from '../scripts/admin-client.ts';
 import { startGateway } from '../scripts/gateway-process.ts';
 import { throwawaySecrets } from '../scripts/throwaway-secrets.ts';
 import { config, LOOPBACK_AND_INTERNET, service, text } from '../scripts/workerd-config.ts';
-import { startWorkerd } from '../scripts/workerd.ts';
+import { guardAgainstOrphan, startWorkerd } from '../scripts/workerd.ts';
 import { httpRequest } from './loader.ts';
 
 export const SESSIONS = 64;
@@ -157,13 +157,17 @@ async function startRedis(closers: Closers): Promise<number | null> {
     sleep(500).then(() => false),
   ]);
   if (missing) return null;
-  closers.push(() => ended(child));
+  const guard = guardAgainstOrphan(child.pid ?? 0);
+  closers.push(async () => {
+    await ended(child);
+    guard.kill('SIGKILL');
+  });
   return port;
 }
 
-/** Starts one of the benchmark's own programs, which prints its port first. */
+/** Starts one of the benchmark's own programs, which prints its port first and ends with its input: when we do, at the latest. */
 async function startProgram(args: readonly string[], closers: Closers): Promise<number> {
-  const child = spawn(process.execPath, [...args], { cwd: join(import.meta.dirname, '..'), stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(process.execPath, [...args], { cwd: join(import.meta.dirname, '..'), stdio: ['pipe', 'pipe', 'inherit'] });
   closers.push(() => ended(child));
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => reject(new Error(`${args[0]} did not start`)), START_TIMEOUT_MS);

@@ -59,3 +59,4 @@ const server = createServer((request, response) => {
 });
 server.keepAliveTimeout = 600_000;
 server.listen(0, '127.0.0.1', () => console.log((server.address() as AddressInfo).port));
+process.stdin.resume().once('end', () => process.exit());

@@ -5,6 +5,7 @@ import { adminClient } from '../scripts/admin-client.ts';
 import { startGateway, StartError, type Gateway } from '../scripts/gateway-process.ts';
 import { hints } from '../scripts/hints.ts';
 import { readPolicyTexts, UPSTREAM_PORT } from '../scripts/local-settings.ts';
+import { onStopRequested } from '../scripts/stop-signals.ts';
 import { throwawaySecrets } from '../scripts/throwaway-secrets.ts';
 import { BuildError } from '../scripts/worker-bundle.ts';
 import { OBSERVATIONS, playIncident, type Observation } from './incident.ts';
@@ -23,8 +24,7 @@ const close = async (): Promise<void> => {
 const leave = (code: number): void => {
   void close().finally(() => process.exit(code));
 };
-process.once('SIGINT', () => leave(130));
-process.once('SIGTERM', () => leave(143));
+onStopRequested(leave);
 
 try {
   const missing = await play();

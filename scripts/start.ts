@@ -5,6 +5,7 @@ import { startUpstream, type Upstream } from '../demo/upstream/server.ts';
 import { startGateway, StartError } from './gateway-process.ts';
 import { hints } from './hints.ts';
 import { readLocalVars, readPolicyTexts, UPSTREAM_PORT } from './local-settings.ts';
+import { onStopRequested } from './stop-signals.ts';
 import { BuildError, ROOT } from './worker-bundle.ts';
 
 const USAGE = `usage: npm start -- [--port N] [--policy FILE] [--upstream-port N] [--no-upstream]
@@ -69,13 +70,10 @@ async function main(args: readonly string[]): Promise<void> {
   const gateway = await startGateway({ port, persist: join(ROOT, '.fusebox'), vars, ...texts, onLog: (line) => console.error(line) });
 
   let stopping = false;
-  const stop = (): void => {
-    if (stopping) return;
+  onStopRequested(() => {
     stopping = true;
     void Promise.allSettled([gateway.stop(), upstream?.close()]).then(() => process.exit(0));
-  };
-  process.on('SIGINT', stop);
-  process.on('SIGTERM', stop);
+  });
   void gateway.exited.then(() => {
     if (stopping) return;
     console.error('the gateway has ended unexpectedly');

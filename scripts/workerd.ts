@@ -98,9 +98,9 @@ function listening(child: ChildProcess, sockets: readonly string[], said: () => 
 
 /**
  * A shell that waits for the end of its input and then kills `pid`. Its input ends when this process is gone, however that
- * happened, so that no workerd outlives us.
+ * happened, so that `pid` does not outlive us. Kill the shell once `pid` has ended.
  */
-function guardAgainstOrphan(pid: number): ChildProcess {
+export function guardAgainstOrphan(pid: number): ChildProcess {
   const guard = spawn('/bin/sh', ['-c', `cat >/dev/null; kill -9 ${pid} 2>/dev/null`], { stdio: ['pipe', 'ignore', 'ignore'], detached: true });
   guard.unref();
   return guard;
