@@ -122,12 +122,12 @@ export class Exchange {
     }
     if (this.#meter.reading().ended) return answer(this.#pass(body, (end) => this.#settle(this.#passageEnding(end))));
     if (isEventStream(headers)) return answer(this.#stream(body));
-    return this.#whole(body, answer);
+    return this.#whole(response, answer);
   }
 
   /** A whole JSON answer: read to its end, so that its usage is known and a broken one is not taken for complete. */
-  async #whole(body: ReadableStream<Uint8Array>, answer: (content: BodyInit) => ExchangeAnswer): Promise<ExchangeAnswer> {
-    const read = await readBounded(body, MAX_JSON_ANSWER_BYTES);
+  async #whole(response: Response, answer: (content: BodyInit) => ExchangeAnswer): Promise<ExchangeAnswer> {
+    const read = await readBounded(response, MAX_JSON_ANSWER_BYTES);
     if (!read.ok) {
       this.#abort.abort();
       this.#settle(read.why === 'broken' ? { how: 'lost', reason: 'stream-lost' } : { how: 'lost', reason: 'answer-too-large' });

@@ -5,8 +5,31 @@ export type BoundedRead =
   | { readonly ok: true; readonly bytes: Uint8Array }
   | { readonly ok: false; readonly why: 'too-large' | 'broken' };
 
+/** A request or an answer whose body has not been touched. */
+export interface Message {
+  readonly headers: Headers;
+  readonly body: ReadableStream<Uint8Array> | null;
+  arrayBuffer(): Promise<ArrayBuffer>;
+}
+
 /** Reads a body to its end, or stops once it is larger than `maxBytes`. */
-export async function readBounded(body: ReadableStream<Uint8Array>, maxBytes: number): Promise<BoundedRead> {
+export async function readBounded(message: Message, maxBytes: number): Promise<BoundedRead> {
+  const statedBytes = message.headers.get('content-length');
+  if (statedBytes === null || message.headers.has('content-encoding')) return readPieces(message.body, maxBytes);
+  if (Number(statedBytes) > maxBytes) {
+    void message.body?.cancel();
+    return { ok: false, why: 'too-large' };
+  }
+  try {
+    // The length is enforced by HTTP itself, and the runtime reads whole bodies far faster than pieces.
+    return { ok: true, bytes: new Uint8Array(await message.arrayBuffer()) };
+  } catch {
+    return { ok: false, why: 'broken' };
+  }
+}
+
+async function readPieces(body: ReadableStream<Uint8Array> | null, maxBytes: number): Promise<BoundedRead> {
+  if (body === null) return { ok: true, bytes: new Uint8Array() };
   const reader = body.getReader();
   const pieces: Uint8Array[] = [];
   let total = 0;

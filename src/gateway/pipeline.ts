@@ -204,11 +204,11 @@ async function readCall(request: Request, path: RequestPath, route: Route, parts
 
 async function readBody(request: Request): Promise<Result<Uint8Array | null>> {
   if (request.body === null) return accepted(null);
-  const tooLarge = refused('body-too-large', `A request body may have ${MAX_REQUEST_BODY_BYTES} bytes.`);
-  if (Number(request.headers.get('content-length') ?? 0) > MAX_REQUEST_BODY_BYTES) return tooLarge;
-  const read = await readBounded(request.body, MAX_REQUEST_BODY_BYTES);
+  const read = await readBounded(request, MAX_REQUEST_BODY_BYTES);
   if (read.ok) return accepted(read.bytes);
-  return read.why === 'too-large' ? tooLarge : refused('bad-request', 'The request body ended early.');
+  return read.why === 'too-large'
+    ? refused('body-too-large', `A request body may have ${MAX_REQUEST_BODY_BYTES} bytes.`)
+    : refused('bad-request', 'The request body ended early.');
 }
 
 function outboundHeaders(request: Request, { requestHeaders, auth }: Route): Headers {
