@@ -103,8 +103,8 @@ export class InputBound {
     readonly feesMicroUsd: MicroUsd;
   } {
     const { contextTokens } = options;
-    const known = Math.min(contextTokens, Math.max(0, this.#textTokens) + this.#mediaTokens);
-    const first = this.#opaque || this.#listing ? contextTokens : known;
+    const known = this.#known(contextTokens);
+    const first = this.once(contextTokens);
     const again = this.#opaque ? contextTokens : known;
     let uses = 0;
     let results = 0;
@@ -119,6 +119,15 @@ export class InputBound {
     const inputTokens = Math.min(first + readings * again + results, (readings + 1) * contextTokens, MAX_TOKENS);
     const mediaTokens = this.#opaque ? inputTokens : Math.min(inputTokens, this.#mediaTokens * (readings + 1));
     return { inputTokens, mediaTokens, feesMicroUsd: microUsd(fees) };
+  }
+
+  /** The worst case of reading the context once. */
+  once(contextTokens: number): number {
+    return this.#opaque || this.#listing ? contextTokens : this.#known(contextTokens);
+  }
+
+  #known(contextTokens: number): number {
+    return Math.min(contextTokens, Math.max(0, this.#textTokens) + this.#mediaTokens);
   }
 
   #perKib(kind: 'audio' | 'video'): number {

@@ -11,7 +11,7 @@ import { readModelled } from '../modelled.ts';
 import { imageTokensOf, thinksByDefault } from '../models.ts';
 import { priceOfModel, type PricedModel } from '../prices.ts';
 import type { Call, ReadContext, RouteRequest } from '../protocol.ts';
-import { costAt, LIST_PRICE_PERMILLE, worstRate } from '../rate-card.ts';
+import { costAt, worstRate, type Unit } from '../rate-card.ts';
 import type { JsonObject, StrictJson } from '../strict-json.ts';
 import { WARNING_TEXT, WARNING_TOKENS } from '../warning.ts';
 import { countMessages } from './content.ts';
@@ -21,6 +21,8 @@ import { countTools, type OtherModelUse } from './tools.ts';
 
 /** Anthropic's own loop of hosted tools pauses the turn after this many rounds. */
 const ROUNDS_MAX = 10;
+/** What another model can be billed for what it reads; it may cache by a lifetime of its own. */
+const PASS_INPUT: readonly Unit[] = ['input', 'cacheWrite', 'cacheWrite5m', 'cacheWrite1h'];
 
 /** Reads and prices a request for a message. */
 export function readMessages(request: RouteRequest, context: ReadContext): Result<Call> {
@@ -41,7 +43,7 @@ export function readMessages(request: RouteRequest, context: ReadContext): Resul
     imageTokens: imageTokensOf(model, bounds.imageTokens),
     bodyBytes: request.body?.length ?? 0,
   });
-  const extra = countAll(json.value, { input, context, priced, permille: worstPermille });
+  const extra = countAll(json.value, { input, context, priced, permille: worstPermille, clientTokens });
   if (!extra.ok) return extra;
   return accepted(
     generation({
@@ -112,10 +114,12 @@ interface Counting {
   readonly context: ReadContext;
   readonly priced: PricedModel;
   readonly permille: number;
+  readonly clientTokens: number | null;
 }
 
 /** Counts everything into `input`; returns what other passes cost besides it, in micro-USD. */
-function countAll(value: JsonObject, { input, context, priced, permille }: Counting): Result<number> {
+function countAll(value: JsonObject, counting: Counting): Result<number> {
+  const { input, context, priced, permille } = counting;
   input.text(WARNING_TOKENS);
   const messages = countMessages(value['messages'], input);
   if (!messages.ok) return messages;
@@ -123,11 +127,12 @@ function countAll(value: JsonObject, { input, context, priced, permille }: Count
   if (!advisors.ok) return advisors;
   const fallbacks = readFallbacks(value);
   if (!fallbacks.ok) return fallbacks;
-  const advice = passesCost([...advisors.value, ...fallbacks.value], context, priced.contextTokens);
-  if (!advice.ok) return advice;
   const compaction = countKeptState(value, input, context);
   if (!compaction.ok) return compaction;
-  return accepted(advice.value + (compaction.value ? summaryCost(priced, permille) : 0));
+  const outputTokens = Math.max(counting.clientTokens ?? 0, context.policy.sessions.defaultOutputTokens);
+  const passes = passesCost([...advisors.value, ...fallbacks.value], { ...counting, outputTokens });
+  if (!passes.ok) return passes;
+  return accepted(passes.value + (compaction.value ? summaryCost(priced, permille) : 0));
 }
 
 /** Containers and compactions; true where a summary is written besides the answer. */
@@ -156,29 +161,31 @@ function readFallbacks(value: JsonObject): Result<readonly OtherModelUse[]> {
     if (model === null) return refused('bad-request', 'Each of "fallbacks" must name its "model".');
     const maxTokens = optionalCount({ ...value, ...fallback }, 'max_tokens', 0);
     if (!maxTokens.ok) return maxTokens;
-    uses.push({ model, usesMax: 1, maxTokens: maxTokens.value });
+    uses.push({ model, usesMax: 1, inputTokensPerUse: 0, maxTokens: maxTokens.value });
   }
   return accepted(uses);
 }
 
-/** What other models cost at most: each use reads a whole window and writes up to its ceiling, at its own price. */
-function passesCost(passes: readonly OtherModelUse[], context: ReadContext, contextTokens: number): Result<number> {
+/**
+ * What other models cost at most, at their own prices: each use reads the context once, with what was written and found
+ * meanwhile, and writes up to its ceiling.
+ */
+function passesCost(
+  passes: readonly OtherModelUse[],
+  { input, context, priced, permille, outputTokens }: Counting & { readonly outputTokens: number },
+): Result<number> {
   let sum = 0;
   for (const pass of passes) {
-    const priced = priceOfModel(context.policy, 'anthropic', pass.model, context.nowMs);
-    if (priced === null) return unpriced(pass.model);
-    const window = Math.min(contextTokens, priced.contextTokens);
-    const read = costAt(
-      window,
-      worstRate(priced.card, ['input', 'cacheWrite', 'cacheWrite5m'], window),
-      LIST_PRICE_PERMILLE,
-    );
-    const written = costAt(
-      pass.maxTokens ?? ADVICE_OUTPUT_TOKENS,
-      worstRate(priced.card, ['output', 'reasoning'], window),
-      LIST_PRICE_PERMILLE,
-    );
-    sum += pass.usesMax * (read + written);
+    const other = priceOfModel(context.policy, 'anthropic', pass.model, context.nowMs);
+    if (other === null) return unpriced(pass.model);
+    const window = Math.min(priced.contextTokens, other.contextTokens);
+    const grown = input.once(window) + outputTokens + pass.usesMax * pass.inputTokensPerUse;
+    const read = Math.min(window, grown);
+    const written = pass.maxTokens ?? ADVICE_OUTPUT_TOKENS;
+    sum +=
+      pass.usesMax *
+      (costAt(read, worstRate(other.card, PASS_INPUT, read), permille) +
+        costAt(written, worstRate(other.card, ['output', 'reasoning'], read), permille));
   }
   return accepted(sum);
 }

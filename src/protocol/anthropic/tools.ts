@@ -12,6 +12,8 @@ const CLIENT_TOOLS: ReadonlySet<string> = new Set(['custom', 'bash', 'text_edito
 export interface OtherModelUse {
   readonly model: string;
   readonly usesMax: number;
+  /** What each use reads besides the request's own context. */
+  readonly inputTokensPerUse: number;
   readonly maxTokens: number | null;
 }
 
@@ -50,7 +52,7 @@ export function countTools(body: JsonObject, input: InputBound, bounds: UsageBou
     if (!maxTokens.ok) return maxTokens;
     const model = textOf(tool['model']);
     if (model === null) return refused('bad-request', 'An adviser must name its "model".');
-    advisors.push({ model, usesMax: use.value.bound.usesMax, maxTokens: maxTokens.value });
+    advisors.push({ model, usesMax: use.value.bound.usesMax, inputTokensPerUse, maxTokens: maxTokens.value });
   }
   for (const _server of objectsOf(body['mcp_servers'])) {
     const use = hostedUse({ name: 'mcp_toolset', defaults: ANTHROPIC_HOSTED_TOOLS, bounds, usesAsked: null });
