@@ -1,5 +1,5 @@
 // Puts an answer on the wire, with everything that can go wrong there: late, slow, cut, truncated, endless, compressed.
-import { once } from 'node:events';
+import { once, type EventEmitter } from 'node:events';
 import type { ServerResponse } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createGzip } from 'node:zlib';
@@ -130,7 +130,7 @@ async function sendBomb(response: ServerResponse, bytes: number): Promise<void> 
   gzip.pipe(response);
   const block = Buffer.alloc(1024 * 1024, ' ');
   for (let sent = 0; sent < bytes && !response.closed; sent += block.length) {
-    if (!gzip.write(block)) await Promise.race([once(gzip, 'drain'), once(response, 'close')]);
+    if (!gzip.write(block)) await firstOf([gzip, 'drain'], [response, 'close']);
   }
   gzip.end();
 }
@@ -138,6 +138,16 @@ async function sendBomb(response: ServerResponse, bytes: number): Promise<void> 
 /** Writes and waits for room; false once the other side is gone. */
 async function write(response: ServerResponse, text: string): Promise<boolean> {
   if (response.closed || response.destroyed) return false;
-  if (!response.write(text)) await Promise.race([once(response, 'drain'), once(response, 'close')]);
+  if (!response.write(text)) await firstOf([response, 'drain'], [response, 'close']);
   return !response.closed;
+}
+
+/** Waits for the first of some events, and leaves no listener behind. */
+async function firstOf(...events: readonly (readonly [EventEmitter, string])[]): Promise<void> {
+  const over = new AbortController();
+  try {
+    await Promise.race(events.map(([emitter, name]) => once(emitter, name, { signal: over.signal })));
+  } finally {
+    over.abort();
+  }
 }
