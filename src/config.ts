@@ -2,7 +2,7 @@
 // which name is missing or malformed and the command that makes it. Never quotes a secret.
 import { type AdminEntry, readAdminTokens, soleAdmin } from './credential/admin-token.ts';
 import { createTokenVerifier, type TokenVerifier } from './credential/session-token.ts';
-import { type KeyRing, readSigningKeys } from './credential/signing-keys.ts';
+import { type KeyRing, readSigningKeys } from './signing/signing-keys.ts';
 import { isId } from './policy/grammar.ts';
 import { mergePolicies } from './policy/merge.ts';
 import { describePolicyError, parsePolicy } from './policy/parse.ts';

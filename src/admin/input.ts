@@ -1,7 +1,7 @@
 // Reads what a call of the control plane brings: body and query, bounded, parsed strictly, validated by the schema of its
 // route, with the key named where something is wrong.
 import type * as z from 'zod';
-import { readStrictJson } from '../credential/claims-json.ts';
+import { readStrictJson } from '../json/small-json.ts';
 import { accepted, refused, type Result } from '../denial.ts';
 import { MAX_ADMIN_BODY_BYTES } from '../limits.ts';
 import { nearest } from '../policy/spelling.ts';

@@ -1,7 +1,7 @@
 // The calls that issue credentials. The session's object is written first, then the deployment's index, and only then is a
 // credential signed: one that is out always has a ledger.
 import type * as z from 'zod';
-import type { SessionRef } from '../credential/session-name.ts';
+import type { SessionRef } from '../rpc/session-name.ts';
 import { issueSessionToken } from '../credential/session-issuer.ts';
 import type { Problem } from '../http/problem.ts';
 import { sessionJson } from '../http/session-json.ts';

@@ -3,7 +3,7 @@
 import type * as z from 'zod';
 import type { Config } from '../config.ts';
 import type { Admin, AdminRole } from '../credential/admin-token.ts';
-import { readSessionId, sessionName, type SessionRef } from '../credential/session-name.ts';
+import { readSessionId, sessionName, type SessionRef } from '../rpc/session-name.ts';
 import { refused, type Result } from '../denial.ts';
 import type { Problem } from '../http/problem.ts';
 import type { ControlRpc } from '../rpc/control-rpc.ts';

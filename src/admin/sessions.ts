@@ -1,7 +1,7 @@
 // The calls on sessions that exist: look, change, revoke, reset. What a session is, its object says; what is listed, the
 // deployment's index. Issuing is in admin/issuing.ts.
 import type * as z from 'zod';
-import { sessionId, sessionName, type SessionRef } from '../credential/session-name.ts';
+import { sessionId, sessionName, type SessionRef } from '../rpc/session-name.ts';
 import { sessionJson } from '../http/session-json.ts';
 import { CLOCK_SKEW_EXPIRY_SECONDS, MAX_SESSIONS_PER_PAGE } from '../limits.ts';
 import type { LimitsPatch, SessionAnswer } from '../rpc/session-rpc.ts';

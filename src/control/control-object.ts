@@ -1,8 +1,8 @@
 // The Durable Object of the deployment: the index of sessions and the revocation list, published as a signed head.
 // Never on the path of a data-plane request.
 import { DurableObject } from 'cloudflare:workers';
-import { readSigningKeys } from '../credential/signing-keys.ts';
-import { sessionName } from '../credential/session-name.ts';
+import { readSigningKeys } from '../signing/signing-keys.ts';
+import { sessionName } from '../rpc/session-name.ts';
 import { HEAD_MAX_REUSE_MS, PUBLISH_EVERY_MS, PUBLISH_RETRY_MS, REVOCATION_SWEEP_MS } from '../limits.ts';
 import type { ControlRpc, IndexedSession, RevokedSession, SessionList, SessionListRequest } from '../rpc/control-rpc.ts';
 import { signHead } from '../snapshot/signed-head.ts';

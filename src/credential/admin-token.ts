@@ -1,7 +1,7 @@
 // Who may use the control plane: operators' tokens, known here by their digests only. Reads the secrets; the check of a
 // request is in admin/auth.ts.
 import { createHash } from 'node:crypto';
-import { isJsonObject, type JsonObject, readStrictJson } from './claims-json.ts';
+import { isJsonObject, type JsonObject, readStrictJson } from '../json/small-json.ts';
 import { isId } from '../policy/grammar.ts';
 
 /** viewer reads, issuer issues, operator revokes, resets and kills, approver confirms what needs two people. None includes another. */

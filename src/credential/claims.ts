@@ -13,7 +13,7 @@ import { microUsd } from '../money.ts';
 import { MAX_REQUESTS_PER_MINUTE } from '../policy/fields.ts';
 import { isGrantedScope, isId } from '../policy/grammar.ts';
 import type { SessionIdentity, SessionLimits } from '../rpc/session-rpc.ts';
-import { isJsonObject, type JsonObject, type JsonValue } from './claims-json.ts';
+import { isJsonObject, type JsonObject, type JsonValue } from '../json/small-json.ts';
 
 /** Who a verified credential speaks for, and which credential it is. */
 export interface Principal extends SessionIdentity {

@@ -2,7 +2,7 @@
 // exactly one spelling of a token. Decodes; verifies nothing.
 import { base64url } from 'jose';
 import { MAX_TOKEN_CHARS } from '../limits.ts';
-import { isJsonObject, type JsonObject, readStrictJson } from './claims-json.ts';
+import { isJsonObject, type JsonObject, readStrictJson } from '../json/small-json.ts';
 
 interface CompactToken {
   readonly header: JsonObject;

@@ -2,7 +2,7 @@
 import { SignJWT } from 'jose';
 import type { SessionIdentity, SessionLimits } from '../rpc/session-rpc.ts';
 import { SESSION_TOKEN_TYPE } from './session-token.ts';
-import type { KeyRing } from './signing-keys.ts';
+import type { KeyRing } from '../signing/signing-keys.ts';
 
 export interface IssueRequest {
   /** Its `expiresAtMs` is the end of the session; the token's own end is `expiresAtMs` below. */

@@ -3,9 +3,9 @@
 import { compactVerify, errors } from 'jose';
 import type { Denial } from '../denial.ts';
 import { type ClaimRules, hasExpired, type Principal, readClaims } from './claims.ts';
-import type { JsonObject } from './claims-json.ts';
+import type { JsonObject } from '../json/small-json.ts';
 import { readCompact } from './compact.ts';
-import type { KeyRing, SigningKey } from './signing-keys.ts';
+import type { KeyRing, SigningKey } from '../signing/signing-keys.ts';
 import { TokenCache } from './token-cache.ts';
 
 /** RFC 8725 section 3.11: a type of its own, so that no other JWT of the same keys can pass for one. */

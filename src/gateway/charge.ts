@@ -19,6 +19,9 @@ export type Ending =
 /** Tokens that may have been generated and not yet seen when a stream is cut. */
 const CUT_MARGIN_TOKENS = 64;
 
+/** Marks of a usage that says less than the same answer had said or shown before. */
+const LOWERED: ReadonlySet<string> = new Set(['usage-lowered', 'usage-repeated', 'usage-implausible']);
+
 /** `outputMicroUsdPerMillion` prices the margin; 0 where nothing is generated. */
 export function settlementFor(
   receipt: Receipt,
@@ -40,13 +43,19 @@ export function settlementFor(
     estimated: true,
     reason,
   });
-  const stated = (reason: string): Settlement => ({
-    ...known,
-    costMicroUsd: reading.statedMicroUsd,
-    tokens: reading.stated === null ? 0 : reading.stated.inputTokens + reading.stated.outputTokens,
-    estimated: false,
-    reason,
-  });
+  const stated = (reason: string): Settlement => {
+    const tokens = reading.stated === null ? 0 : reading.stated.inputTokens + reading.stated.outputTokens;
+    if (!reading.flags.some((flag) => LOWERED.has(flag))) {
+      return { ...known, costMicroUsd: reading.statedMicroUsd, tokens, estimated: false, reason };
+    }
+    return {
+      ...known,
+      costMicroUsd: microUsd(Math.max(reading.statedMicroUsd, reading.leastMicroUsd)),
+      tokens: Math.max(tokens, reading.leastTokens),
+      estimated: true,
+      reason,
+    };
+  };
 
   switch (ending.how) {
     case 'upstream-error':

@@ -1,6 +1,6 @@
 // An agent's own view, with its own credential: how its session stands, and its right to stop itself.
 import { v7 as uuidv7 } from 'uuid';
-import { sessionId } from '../credential/session-name.ts';
+import { sessionId } from '../rpc/session-name.ts';
 import { problemResponse } from '../http/problem.ts';
 import { sessionJson } from '../http/session-json.ts';
 import type { Denial } from '../denial.ts';

@@ -2,7 +2,7 @@
 import { v7 as uuidv7 } from 'uuid';
 import type { Principal } from '../credential/claims.ts';
 import { readCredential } from '../credential/credential-reader.ts';
-import { sessionId, sessionName } from '../credential/session-name.ts';
+import { sessionId, sessionName } from '../rpc/session-name.ts';
 import type { TokenVerifier } from '../credential/session-token.ts';
 import { type Denial, type Result, accepted, refused } from '../denial.ts';
 import { problemResponse } from '../http/problem.ts';

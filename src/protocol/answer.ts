@@ -1,5 +1,5 @@
 // Reads a provider's answer as JSON without trusting it. Must not throw on anything that an upstream can send.
-import { isJsonObject, parseStrictJsonText, type JsonObject } from './strict-json.ts';
+import { isJsonObject, parseStrictJsonText, type JsonObject } from '../json/body-json.ts';
 
 export interface ReadAnswer {
   readonly value: JsonObject | null;

@@ -10,7 +10,7 @@ import type { PricedModel } from './prices.ts';
 import { priceOfModel } from './prices.ts';
 import type { Call, Grant, Meter, OutboundRequest, ReadContext, RouteRequest } from './protocol.ts';
 import { costAt, costOf, scaledRate, worstRate, type Counts, type RateCard, type Unit } from './rate-card.ts';
-import type { StrictJson } from './strict-json.ts';
+import type { StrictJson } from '../json/body-json.ts';
 import type { Served, Tariff } from './tally.ts';
 
 const TEXT_UNITS: readonly Unit[] = ['input', 'cacheRead'];

@@ -1,7 +1,7 @@
 // Typed reading of members of a parsed JSON value. Says what is missing or of the wrong kind; must not know any protocol.
 import { refused, type Denial, type Result, accepted } from '../denial.ts';
 import { MAX_TOKENS } from '../limits.ts';
-import { isJsonObject, parseStrictJson, type JsonObject, type StrictJson } from './strict-json.ts';
+import { isJsonObject, parseStrictJson, type JsonObject, type StrictJson } from '../json/body-json.ts';
 
 /** The body as strict JSON, or 400. */
 export function readBody(body: Uint8Array | null): Result<StrictJson> {

@@ -1,5 +1,5 @@
 // Changes single members of a JSON text and leaves every other byte as the client wrote it. Must not re-serialise.
-import type { StrictJson, ValueSpan } from './strict-json.ts';
+import type { StrictJson, ValueSpan } from '../json/body-json.ts';
 
 /** One replacement in the text: `start === end` inserts. */
 export interface Edit {

@@ -4,7 +4,7 @@ import { readBody, requiredModel, unpriced } from './fields.ts';
 import type { Provider } from './models.ts';
 import { priceOfModel, type PricedModel } from './prices.ts';
 import type { ReadContext, RouteRequest } from './protocol.ts';
-import type { StrictJson } from './strict-json.ts';
+import type { StrictJson } from '../json/body-json.ts';
 
 export interface Modelled {
   readonly json: StrictJson;

@@ -1,7 +1,7 @@
 // The head on the wire: a compact JWS (RFC 7515) by the deployment's own signing keys, of a type that no credential has.
 import { CompactSign, compactVerify } from 'jose';
 import { MAX_HEAD_BYTES } from '../limits.ts';
-import type { KeyRing } from '../credential/signing-keys.ts';
+import type { KeyRing } from '../signing/signing-keys.ts';
 import { type Head, parseHead } from './snapshot.ts';
 
 const HEAD_TYPE = 'fusebox-head+jws';

@@ -8,7 +8,7 @@ import {
   SNAPSHOT_MAX_AGE_MS,
   SNAPSHOT_REFRESH_AFTER_MS,
 } from '../limits.ts';
-import type { KeyRing } from '../credential/signing-keys.ts';
+import type { KeyRing } from '../signing/signing-keys.ts';
 import type { ControlRpc } from '../rpc/control-rpc.ts';
 import { verifyHead } from './signed-head.ts';
 import { type SessionDigest, type Snapshot, isRevoked, snapshotOf } from './snapshot.ts';

@@ -1,7 +1,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { readClaims, type ClaimRules } from '../../src/credential/claims.ts';
-import type { JsonObject } from '../../src/credential/claims-json.ts';
+import type { JsonObject } from '../../src/json/small-json.ts';
 import { MAX_MICRO_USD } from '../../src/limits.ts';
 import { microUsd } from '../../src/money.ts';
 import { goodClaims, NOW_MS, NOW_SECONDS } from '../support/credentials.ts';

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { issueSessionToken } from '../../src/credential/session-issuer.ts';
 import { verifySessionToken } from '../../src/credential/session-token.ts';
-import { readSessionId, sessionId, sessionName } from '../../src/credential/session-name.ts';
+import { readSessionId, sessionId, sessionName } from '../../src/rpc/session-name.ts';
 import { microUsd } from '../../src/money.ts';
 import type { SessionIdentity } from '../../src/rpc/session-rpc.ts';
 import { keyRing, NOW_MS, privateJwk, verifierOptions } from '../support/credentials.ts';

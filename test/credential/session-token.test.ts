@@ -1,7 +1,7 @@
 import { base64url, SignJWT } from 'jose';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { createTokenVerifier, verifySessionToken } from '../../src/credential/session-token.ts';
-import type { KeyRing } from '../../src/credential/signing-keys.ts';
+import type { KeyRing } from '../../src/signing/signing-keys.ts';
 import {
   goodClaims,
   keyRing,

@@ -4,7 +4,7 @@ import type { Policy, PriceOverride, RoutePolicy, UsageBounds } from '../../src/
 import { DEFAULT_BOUNDS } from '../../src/policy/defaults.ts';
 import { protocolFor } from '../../src/protocol/registry.ts';
 import type { Call, Grant, Meter, ReadContext, RouteRequest } from '../../src/protocol/protocol.ts';
-import { isJsonObject, type JsonObject } from '../../src/protocol/strict-json.ts';
+import { isJsonObject, type JsonObject } from '../../src/json/body-json.ts';
 import type { Result } from '../../src/denial.ts';
 import type { ProtocolName } from '../../src/policy/policy.ts';
 

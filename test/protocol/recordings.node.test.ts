@@ -3,7 +3,7 @@
 import { calcPrice, extractUsage, findProvider } from '@pydantic/genai-prices';
 import { describe, expect, it } from 'vitest';
 import type { Call, Reading } from '../../src/protocol/protocol.ts';
-import { isJsonObject } from '../../src/protocol/strict-json.ts';
+import { isJsonObject } from '../../src/json/body-json.ts';
 import { fullGrant, NOW_MS } from './fixtures.ts';
 import {
   callFor,

@@ -1,7 +1,7 @@
 // Signing keys and tokens for tests, good and bad. Keys are made per run.
 import { base64url, exportJWK, generateKeyPair, SignJWT, type JWTPayload } from 'jose';
 import type { TokenVerifierOptions } from '../../src/credential/session-token.ts';
-import { type KeyRing, readSigningKeys } from '../../src/credential/signing-keys.ts';
+import { type KeyRing, readSigningKeys } from '../../src/signing/signing-keys.ts';
 import { microUsd } from '../../src/money.ts';
 
 export const NOW_MS = Date.UTC(2026, 10, 20, 12);

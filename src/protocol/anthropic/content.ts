@@ -3,7 +3,7 @@ import { accepted, refused, type Result } from '../../denial.ts';
 import { countBase64 } from '../data-url.ts';
 import { objectOf, objectsOf, textOf } from '../fields.ts';
 import type { InputBound } from '../input-bound.ts';
-import { isJsonObject, type JsonObject } from '../strict-json.ts';
+import { isJsonObject, type JsonObject } from '../../json/body-json.ts';
 
 /** Blocks that are no more than what they show, contents of their own included. */
 const TEXT_BLOCKS: ReadonlySet<unknown> = new Set([

@@ -5,7 +5,7 @@ import { objectOf, objectsOf, statedCount, textOf } from '../fields.ts';
 import type { PricedModel } from '../prices.ts';
 import type { Meter, Reading, StreamEvent } from '../protocol.ts';
 import { costOf } from '../rate-card.ts';
-import type { JsonObject } from '../strict-json.ts';
+import type { JsonObject } from '../../json/body-json.ts';
 import { Tally, type Tariff } from '../tally.ts';
 import type { PriceTerms } from './terms.ts';
 import { messageCounts, otherPasses } from './usage.ts';

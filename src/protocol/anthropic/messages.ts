@@ -12,7 +12,7 @@ import { imageTokensOf, thinksByDefault } from '../models.ts';
 import { priceOfModel, type PricedModel } from '../prices.ts';
 import type { Call, ReadContext, RouteRequest } from '../protocol.ts';
 import { costAt, worstRate, type Unit } from '../rate-card.ts';
-import type { JsonObject, StrictJson } from '../strict-json.ts';
+import type { JsonObject, StrictJson } from '../../json/body-json.ts';
 import { WARNING_TEXT, WARNING_TOKENS } from '../warning.ts';
 import { countMessages } from './content.ts';
 import { MessagesMeter } from './messages-meter.ts';

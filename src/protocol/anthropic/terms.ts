@@ -3,7 +3,7 @@ import { accepted, refused, type Result } from '../../denial.ts';
 import { hasRegionalPremium, hasUnlistedLongContextPremium } from '../models.ts';
 import type { PricedModel } from '../prices.ts';
 import { LIST_PRICE_PERMILLE, rateCard, type Rate, type RateCard, type Unit } from '../rate-card.ts';
-import type { JsonObject } from '../strict-json.ts';
+import type { JsonObject } from '../../json/body-json.ts';
 
 const FAST_PERMILLE = 6_000;
 const REGIONAL_PERMILLE = 1_100;

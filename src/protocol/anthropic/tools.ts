@@ -4,7 +4,7 @@ import type { UsageBounds } from '../../policy/policy.ts';
 import { ANTHROPIC_HOSTED_TOOLS, CLIENT_TOOL_TOKENS } from '../bounds.ts';
 import { objectsOf, optionalCount, textOf } from '../fields.ts';
 import { hostedUse, type InputBound } from '../input-bound.ts';
-import type { JsonObject } from '../strict-json.ts';
+import type { JsonObject } from '../../json/body-json.ts';
 
 const CLIENT_TOOLS: ReadonlySet<string> = new Set(['custom', 'bash', 'text_editor', 'computer', 'memory']);
 

@@ -1,7 +1,7 @@
 // Anthropic's usage objects: input beside cache reads and writes, and passes of other models listed as iterations.
 import { objectOf, objectsOf, statedCount, textOf } from '../fields.ts';
 import type { Counts } from '../rate-card.ts';
-import type { JsonObject } from '../strict-json.ts';
+import type { JsonObject } from '../../json/body-json.ts';
 import type { StatedCounts } from '../tally.ts';
 import { checkedCounts } from '../usage.ts';
 

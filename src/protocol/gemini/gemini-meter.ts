@@ -5,7 +5,7 @@ import { OUTPUT_AUDIO_CHARS_PER_TOKEN, OUTPUT_IMAGE_TOKENS } from '../bounds.ts'
 import { objectOf, objectsOf, statedCount, textOf } from '../fields.ts';
 import type { Meter, Reading, StreamEvent } from '../protocol.ts';
 import { LIST_PRICE_PERMILLE, NO_TOKENS } from '../rate-card.ts';
-import type { JsonObject } from '../strict-json.ts';
+import type { JsonObject } from '../../json/body-json.ts';
 import { Tally, type Tariff } from '../tally.ts';
 import { servedPermille } from './tier.ts';
 import { geminiCounts } from './usage.ts';

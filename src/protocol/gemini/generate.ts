@@ -10,7 +10,7 @@ import { priceModelled } from '../modelled.ts';
 import { reasonsInSecret } from '../models.ts';
 import type { Call, ReadContext, RouteRequest } from '../protocol.ts';
 import { LIST_PRICE_PERMILLE } from '../rate-card.ts';
-import type { JsonObject, StrictJson } from '../strict-json.ts';
+import type { JsonObject, StrictJson } from '../../json/body-json.ts';
 import { WARNING_TEXT, WARNING_TOKENS } from '../warning.ts';
 import { GeminiMeter } from './gemini-meter.ts';
 import { camelNamed, spellingOf } from './names.ts';

@@ -1,7 +1,7 @@
 // Google's APIs take each name in camelCase and in snake_case. This reads both, and refuses an object that uses both for
 // one member: only Google knows which of them would win.
 import { accepted, refused, type Result } from '../../denial.ts';
-import type { JsonObject } from '../strict-json.ts';
+import type { JsonObject } from '../../json/body-json.ts';
 
 /** "max_output_tokens" and "maxOutputTokens" are one name. */
 function camelName(name: string): string {

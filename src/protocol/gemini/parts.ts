@@ -3,7 +3,7 @@ import { accepted, refused, type Result } from '../../denial.ts';
 import { countBase64 } from '../data-url.ts';
 import { objectOf, objectsOf, textOf } from '../fields.ts';
 import type { InputBound } from '../input-bound.ts';
-import { isJsonObject, type JsonObject } from '../strict-json.ts';
+import { isJsonObject, type JsonObject } from '../../json/body-json.ts';
 import { camelNamed } from './names.ts';
 
 /** Members of a part that are no more than what they show. */

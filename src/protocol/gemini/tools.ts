@@ -4,7 +4,7 @@ import type { UsageBounds } from '../../policy/policy.ts';
 import { CLIENT_TOOL_TOKENS, GEMINI_HOSTED_TOOLS } from '../bounds.ts';
 import { objectsOf } from '../fields.ts';
 import { hostedUse, type InputBound } from '../input-bound.ts';
-import { isJsonObject } from '../strict-json.ts';
+import { isJsonObject } from '../../json/body-json.ts';
 import { camelNamed } from './names.ts';
 
 /** Counts a request's tools into `input`. Refused: those that nothing bounds. */

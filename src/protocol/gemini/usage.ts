@@ -1,6 +1,6 @@
 // Gemini's usageMetadata: prompt, candidates and thoughts, each with its modalities, and what tools read beside them.
 import { objectsOf, statedCount } from '../fields.ts';
-import type { JsonObject } from '../strict-json.ts';
+import type { JsonObject } from '../../json/body-json.ts';
 import type { StatedCounts } from '../tally.ts';
 import { checkedCounts } from '../usage.ts';
 

@@ -1,6 +1,5 @@
 // Plain HTTP tools: any request, at the fee that the policy sets for its method and path. Bodies are not read.
 import { accepted, refused, type Result } from '../../denial.ts';
-import { microUsd } from '../../money.ts';
 import type { Fee } from '../../policy/policy.ts';
 import { fixedPriceCall } from '../free-call.ts';
 import { globMatches } from '../glob.ts';
@@ -38,13 +37,16 @@ export const http: Protocol = {
     const path = decodedPath(request.path);
     if (path === null) return refused('bad-request', 'The path has a percent sign that encodes nothing.');
     const fee = context.route.fees.find((candidate) => feeMatches(candidate, request.method, path));
+    if (fee === undefined) {
+      return refused('policy-denied', `The policy sets no fee for ${request.method} ${request.path} on this route.`);
+    }
     return accepted(
       fixedPriceCall({
         request,
-        action: `${request.method} ${fee?.path ?? '*'}`,
-        scopes: fee === undefined || fee.scope === null ? [] : [fee.scope],
+        action: `${request.method} ${fee.path ?? '*'}`,
+        scopes: fee.scope === null ? [] : [fee.scope],
         model: null,
-        microUsd: fee?.microUsd ?? microUsd(0),
+        microUsd: fee.microUsd,
       }),
     );
   },

@@ -3,7 +3,7 @@ import { accepted, refused, type Result } from '../../denial.ts';
 import { countBase64, countUrl } from '../data-url.ts';
 import { objectOf, objectsOf, textOf } from '../fields.ts';
 import type { InputBound } from '../input-bound.ts';
-import type { JsonObject } from '../strict-json.ts';
+import type { JsonObject } from '../../json/body-json.ts';
 
 const TEXT_PARTS: ReadonlySet<unknown> = new Set(['text', 'refusal', 'input_text', 'output_text', 'thinking']);
 

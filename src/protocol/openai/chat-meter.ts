@@ -4,7 +4,7 @@ import { readAnswer } from '../answer.ts';
 import { OUTPUT_AUDIO_CHARS_PER_TOKEN } from '../bounds.ts';
 import { objectOf, objectsOf, textOf } from '../fields.ts';
 import type { Meter, Reading, StreamEvent } from '../protocol.ts';
-import type { JsonObject } from '../strict-json.ts';
+import type { JsonObject } from '../../json/body-json.ts';
 import { Tally, type Tariff } from '../tally.ts';
 import type { TierTerms } from './tier.ts';
 import { chatCounts } from './usage.ts';

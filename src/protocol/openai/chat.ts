@@ -12,7 +12,7 @@ import { readModelled } from '../modelled.ts';
 import { alwaysSearches, imageTokensOf, reasonsInSecret } from '../models.ts';
 import type { Call, ReadContext, RouteRequest } from '../protocol.ts';
 import { costAt, worstRate } from '../rate-card.ts';
-import type { JsonObject, StrictJson } from '../strict-json.ts';
+import type { JsonObject, StrictJson } from '../../json/body-json.ts';
 import { utf8Length } from '../tally.ts';
 import { WARNING_TEXT, WARNING_TOKENS } from '../warning.ts';
 import { ChatMeter } from './chat-meter.ts';

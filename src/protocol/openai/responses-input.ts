@@ -4,7 +4,7 @@ import type { UsageBounds } from '../../policy/policy.ts';
 import { countBase64, countUrl } from '../data-url.ts';
 import { objectsOf, textOf } from '../fields.ts';
 import type { InputBound } from '../input-bound.ts';
-import type { JsonObject } from '../strict-json.ts';
+import type { JsonObject } from '../../json/body-json.ts';
 import { countTools } from './tools.ts';
 
 /** Items that are no more than what they show. */

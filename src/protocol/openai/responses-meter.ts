@@ -3,7 +3,7 @@ import type { HostedToolBound } from '../../policy/policy.ts';
 import { readAnswer } from '../answer.ts';
 import { objectOf, objectsOf, statedCount, textOf } from '../fields.ts';
 import type { Meter, Reading, StreamEvent } from '../protocol.ts';
-import type { JsonObject } from '../strict-json.ts';
+import type { JsonObject } from '../../json/body-json.ts';
 import { Tally, type Tariff } from '../tally.ts';
 import type { TierTerms } from './tier.ts';
 import { responseCounts } from './usage.ts';

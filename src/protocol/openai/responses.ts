@@ -11,7 +11,7 @@ import { appendElement, setMember, wrapValue, type Edit } from '../json-edit.ts'
 import { readModelled } from '../modelled.ts';
 import { imageTokensOf, reasonsInSecret } from '../models.ts';
 import type { Call, ReadContext, RouteRequest } from '../protocol.ts';
-import type { JsonObject, StrictJson } from '../strict-json.ts';
+import type { JsonObject, StrictJson } from '../../json/body-json.ts';
 import { WARNING_TEXT, WARNING_TOKENS } from '../warning.ts';
 import { countInput } from './responses-input.ts';
 import { ResponsesMeter } from './responses-meter.ts';

@@ -5,7 +5,7 @@ import type { UsageBounds } from '../../policy/policy.ts';
 import { OPENAI_HOSTED_TOOLS } from '../bounds.ts';
 import { objectOf, objectsOf, textOf } from '../fields.ts';
 import { hostedUse, type InputBound } from '../input-bound.ts';
-import type { JsonObject } from '../strict-json.ts';
+import type { JsonObject } from '../../json/body-json.ts';
 
 /** Run by the client: nothing but their definitions is billed. */
 const CLIENT_TOOLS: ReadonlySet<string> = new Set([

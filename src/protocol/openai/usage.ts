@@ -1,6 +1,6 @@
 // OpenAI's usage objects: chat completions and embeddings count prompt and completion, responses input and output.
 import { objectOf, statedCount } from '../fields.ts';
-import type { JsonObject } from '../strict-json.ts';
+import type { JsonObject } from '../../json/body-json.ts';
 import type { StatedCounts } from '../tally.ts';
 import { checkedCounts } from '../usage.ts';
 

@@ -1,7 +1,7 @@
 import { exportJWK, generateKeyPair } from 'jose';
 import { describe, expect, it } from 'vitest';
 import { publicJwks } from '../../src/credential/jwks.ts';
-import { readSigningKeys } from '../../src/credential/signing-keys.ts';
+import { readSigningKeys } from '../../src/signing/signing-keys.ts';
 import { keyRing, privateJwk } from '../support/credentials.ts';
 
 async function reasonOf(keys: unknown): Promise<string> {

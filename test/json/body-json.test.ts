@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { MAX_JSON_DEPTH } from '../../src/limits.ts';
 import { appendElement, applyEdits, setInnerMember, setMember, wrapValue } from '../../src/protocol/json-edit.ts';
-import { parseStrictJson, parseStrictJsonText, type StrictJson } from '../../src/protocol/strict-json.ts';
+import { parseStrictJson, parseStrictJsonText, type StrictJson } from '../../src/json/body-json.ts';
 
 function parsed(text: string): StrictJson {
   const result = parseStrictJsonText(text);

@@ -2,7 +2,7 @@
 // never from a token.
 import { importJWK, type CryptoKey, type JWK } from 'jose';
 import { isId } from '../policy/grammar.ts';
-import { isJsonObject, type JsonObject, type JsonValue, readStrictJson } from './claims-json.ts';
+import { isJsonObject, type JsonObject, type JsonValue, readStrictJson } from '../json/small-json.ts';
 
 type SigningAlgorithm = 'EdDSA' | 'ES256';
 

@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { readStrictJson } from '../../src/credential/claims-json.ts';
+import { readStrictJson } from '../../src/json/small-json.ts';
 
 describe('strict JSON', () => {
   it('reads what JSON.parse reads, where no key is odd', () => {
