@@ -44,8 +44,9 @@ describe('a fee', () => {
     });
   });
 
-  it('is nothing where the route has none', () => {
-    expect(callOf('http', '/any', null, { method: 'GET' }).demand.fixedMicroUsd).toBe(0);
+  it('that the policy does not set is a refusal, not a gift', () => {
+    expect(codeOf('http', '/any', null, { method: 'GET' })).toBe('policy-denied');
+    expect(codeOf('http', '/other', null, { method: 'GET', fees: FEES.slice(0, 2) })).toBe('policy-denied');
   });
 
   it('is not guessed for a path that cannot be decoded', () => {
