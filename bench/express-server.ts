@@ -35,7 +35,10 @@ async function guard(request: Request, response: Response, next: NextFunction): 
     const { payload } = await jwtVerify(token, key, { algorithms: ['EdDSA'] });
     const limits = payload['limits'] as { readonly spend_micro_usd: number };
     const session = `session:${String(payload['sid'])}`;
-    const admitted = await redis.evalSha(reserve, { keys: [session], arguments: [String(HOLD_MICRO_USD), String(limits.spend_micro_usd)] });
+    const admitted = await redis.evalSha(reserve, {
+      keys: [session],
+      arguments: [String(HOLD_MICRO_USD), String(limits.spend_micro_usd)],
+    });
     if (Number(admitted) < 0) {
       response.status(Number(admitted) === -1 ? 401 : 429).json({ error: { message: 'refused' } });
       return;
@@ -53,16 +56,20 @@ async function forward(request: Request, response: Response): Promise<void> {
     headers: { 'content-type': 'application/json', authorization: 'Bearer provider-key' },
     body: JSON.stringify(request.body),
   });
-  const body = (await answer.json()) as { usage: { prompt_tokens: number; completion_tokens: number } };
+  const body = await answer.json<{ usage: { prompt_tokens: number; completion_tokens: number } }>();
   const { prompt_tokens: input, completion_tokens: output } = body.usage;
   const cost = Math.ceil((input * MICRO_USD_PER_MILLION_INPUT + output * MICRO_USD_PER_MILLION_OUTPUT) / 1_000_000);
-  await redis.evalSha(settle, { keys: [String(response.locals['session'])], arguments: [String(HOLD_MICRO_USD), String(cost)] });
+  await redis.evalSha(settle, {
+    keys: [String(response.locals['session'])],
+    arguments: [String(HOLD_MICRO_USD), String(cost)],
+  });
   response.status(answer.status).json(body);
 }
 
 const app = express();
 app.disable('x-powered-by');
 app.use(express.json({ limit: '16mb' }));
+// oxlint-disable-next-line oxc/no-async-endpoint-handlers -- Express 5 takes a rejected promise as an error
 app.post('/v1/chat/completions', guard, forward);
 const server = app.listen(0, '127.0.0.1', () => console.log((server.address() as AddressInfo).port));
 process.stdin.resume().once('end', () => process.exit());

@@ -25,7 +25,11 @@ const LAST_CHUNK = Buffer.from('0\r\n\r\n');
 
 /** Builds one POST (or GET where there is no body) as bytes. */
 export function httpRequest(path: string, headers: Readonly<Record<string, string>>, body?: string): Buffer {
-  const all = { host: '127.0.0.1', ...headers, ...(body === undefined ? {} : { 'content-length': String(Buffer.byteLength(body)) }) };
+  const all = {
+    host: '127.0.0.1',
+    ...headers,
+    ...(body === undefined ? {} : { 'content-length': String(Buffer.byteLength(body)) }),
+  };
   const head = Object.entries(all).map(([name, value]) => `${name}: ${value}\r\n`);
   return Buffer.from(`${body === undefined ? 'GET' : 'POST'} ${path} HTTP/1.1\r\n${head.join('')}\r\n${body ?? ''}`);
 }
@@ -37,7 +41,8 @@ export async function runLoad(load: Load): Promise<LoadResult> {
   let turn = 0;
   const startedAt = performance.now();
   const deadline = startedAt + load.durationMs;
-  const next = (): Buffer | null => (performance.now() < deadline ? (load.requests[turn++ % load.requests.length] ?? null) : null);
+  const next = (): Buffer | null =>
+    performance.now() < deadline ? (load.requests[turn++ % load.requests.length] ?? null) : null;
   const done = (ms: { readonly total: number; readonly firstByte: number }): void => {
     total.push(ms.total);
     firstByte.push(ms.firstByte);
@@ -65,7 +70,10 @@ function connection(
     const socket: Socket = connect({ host: '127.0.0.1', port: load.port, noDelay: true });
     const answer = new Answer();
     let sentAt = 0;
-    const timer = setTimeout(() => socket.destroy(new Error('an answer took too long')), load.durationMs + DRAIN_TIMEOUT_MS);
+    const timer = setTimeout(
+      () => socket.destroy(new Error('an answer took too long')),
+      load.durationMs + DRAIN_TIMEOUT_MS,
+    );
     const send = (): void => {
       const request = next();
       if (request === null) {

@@ -46,7 +46,9 @@ const samples = new Map<string, Sample[]>();
 try {
   const running = plans.filter(({ subject }) => stage.subjects[subject] !== undefined);
   for (const reason of Object.entries(stage.skipped)) console.log(`skipped ${reason.join(': ')}`);
-  console.log(`${rounds} rounds of ${seconds} s a row, rows in turn; about ${Math.ceil(estimateSeconds(running.length))} s`);
+  console.log(
+    `${rounds} rounds of ${seconds} s a row, rows in turn; about ${Math.ceil(estimateSeconds(running.length))} s`,
+  );
   for (const plan of running) await load(plan, plan.connections, WARM_UP_MS);
   for (let round = 0; round < rounds; round++) {
     for (const plan of running) {
@@ -60,7 +62,8 @@ try {
 }
 const rows = summarize(plans, samples, stage.skipped);
 console.log(`\n${table(rows)}`);
-if (!values['no-write'] && values.only.length === 0) console.log(`\nwritten to ${publish(rows, { rounds, seconds, sessions: SESSIONS })}`);
+if (!values['no-write'] && values.only.length === 0)
+  console.log(`\nwritten to ${publish(rows, { rounds, seconds, sessions: SESSIONS })}`);
 
 async function measure(plan: RowPlan): Promise<Sample> {
   await load(plan, plan.connections, SETTLE_MS);
@@ -81,7 +84,7 @@ async function load({ name, subject }: RowPlan, connections: number, durationMs:
   try {
     return await runLoad({ ...subjectOf(subject), connections, durationMs });
   } catch (error) {
-    throw new Error(`row ${name}: ${error instanceof Error ? error.message : String(error)}`);
+    throw new Error(`row ${name}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
   }
 }
 

@@ -47,7 +47,11 @@ export interface Row {
 }
 
 /** Each row's median over the rounds; ratios are taken within a round, where both met the same machine. */
-export function summarize(plans: readonly RowPlan[], samples: ReadonlyMap<string, readonly Sample[]>, skipped: Readonly<Record<string, string>>): Row[] {
+export function summarize(
+  plans: readonly RowPlan[],
+  samples: ReadonlyMap<string, readonly Sample[]>,
+  skipped: Readonly<Record<string, string>>,
+): Row[] {
   return plans.map((plan): Row => {
     const { name, baseline, connections } = plan;
     const own = samples.get(name) ?? [];
@@ -61,7 +65,10 @@ export function summarize(plans: readonly RowPlan[], samples: ReadonlyMap<string
       rps: of((sample) => sample.rps, 0),
       p50_ms: of((sample) => sample.p50, 3),
       p99_ms: of((sample) => sample.p99, 3),
-      ratio: median(own.flatMap((sample, round) => (base[round] === undefined ? [] : [sample.rps / base[round].rps])), 3),
+      ratio: median(
+        own.flatMap((sample, round) => (base[round] === undefined ? [] : [sample.rps / base[round].rps])),
+        3,
+      ),
       ttfb_p50_ms: of((sample) => sample.firstByteP50, 3),
       ttfb_p99_ms: of((sample) => sample.firstByteP99, 3),
       alone_p50_ms: of((sample) => sample.aloneP50, 3),
@@ -89,20 +96,36 @@ export function table(rows: readonly Row[]): string {
       : [row.name, '', 'skipped', '', '', '', '', row.skipped],
   );
   const all = [header, ...body];
-  const widths = header.map((_, column) => Math.max(...all.slice(0, column === 7 ? 1 : undefined).map((cells) => (cells[column] ?? '').length)));
+  const widths = header.map((_, column) =>
+    Math.max(...all.slice(0, column === 7 ? 1 : undefined).map((cells) => (cells[column] ?? '').length)),
+  );
   return all
-    .map((cells) => cells.map((cell, column) => (column === 0 || column === 7 ? cell.padEnd(widths[column] ?? 0) : cell.padStart(widths[column] ?? 0))).join('  ').trimEnd())
+    .map((cells) =>
+      cells
+        .map((cell, column) =>
+          column === 0 || column === 7 ? cell.padEnd(widths[column] ?? 0) : cell.padStart(widths[column] ?? 0),
+        )
+        .join('  ')
+        .trimEnd(),
+    )
     .join('\n');
 }
 
 /** Writes results/latest.json and returns its path. */
-export function publish(rows: readonly Row[], method: { readonly rounds: number; readonly seconds: number; readonly sessions: number }): string {
+export function publish(
+  rows: readonly Row[],
+  method: { readonly rounds: number; readonly seconds: number; readonly sessions: number },
+): string {
   const [cpu] = cpus();
-  const versionOf = (name: string): string => (JSON.parse(readFileSync(join(ROOT, 'node_modules', name, 'package.json'), 'utf8')) as { version: string }).version;
   const result = {
     date: new Date().toISOString(),
     commit: commit(),
-    machine: { cpu: cpu?.model ?? 'unknown', cores: cpus().length, memory_gib: Math.round(totalmem() / 2 ** 30), os: `${type()} ${release()}` },
+    machine: {
+      cpu: cpu?.model ?? 'unknown',
+      cores: cpus().length,
+      memory_gib: Math.round(totalmem() / 2 ** 30),
+      os: `${type()} ${release()}`,
+    },
     versions: {
       node: process.versions.node,
       workerd: WORKERD_VERSION,
@@ -133,8 +156,16 @@ function median(values: readonly number[], decimals: number): number | null {
   return Number(exact.toFixed(decimals));
 }
 
+function versionOf(name: string): string {
+  return (JSON.parse(readFileSync(join(ROOT, 'node_modules', name, 'package.json'), 'utf8')) as { version: string })
+    .version;
+}
+
+function git(...args: readonly string[]): string {
+  return execFileSync('git', args, { cwd: ROOT, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim();
+}
+
 function commit(): string {
-  const git = (...args: readonly string[]): string => execFileSync('git', [...args], { cwd: ROOT, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim();
   try {
     const changed = git('status', '--porcelain', '--', 'src', 'policy.yaml', 'wrangler.toml', 'bench', 'scripts');
     return git('rev-parse', 'HEAD') + (changed === '' ? '' : ' with uncommitted changes');

@@ -40,8 +40,14 @@ const BODY = {
   model: 'gpt-4o-mini',
   max_completion_tokens: 64,
   messages: [
-    { role: 'system', content: 'You answer questions about orders, in one or two sentences, from what the tools say and nothing else.' },
-    { role: 'user', content: 'Where is order 4411? It was placed on Monday and paid at once, and nobody has heard of it since.' },
+    {
+      role: 'system',
+      content: 'You answer questions about orders, in one or two sentences, from what the tools say and nothing else.',
+    },
+    {
+      role: 'user',
+      content: 'Where is order 4411? It was placed on Monday and paid at once, and nobody has heard of it since.',
+    },
   ],
 };
 const WHOLE = JSON.stringify(BODY);
@@ -59,7 +65,11 @@ export async function setStage(names: ReadonlySet<string>): Promise<Stage> {
     const fusebox = [...names].some((name) => name.startsWith('fusebox')) ? await startFusebox(upstream, closers) : {};
     const express = names.has('express-redis') ? await startExpress(upstream, closers) : null;
     const reason = typeof express === 'string' ? { 'express-redis': express } : {};
-    const subjects = { ...plain, ...fusebox, ...(express === null || typeof express === 'string' ? {} : { 'express-redis': express }) };
+    const subjects = {
+      ...plain,
+      ...fusebox,
+      ...(express === null || typeof express === 'string' ? {} : { 'express-redis': express }),
+    };
     return { subjects, skipped: reason, close };
   } catch (error) {
     await close();
@@ -72,16 +82,10 @@ type Closers = (() => Promise<void>)[];
 async function startPlainWorkers(upstreamPort: number, closers: Closers): Promise<Record<string, Subject>> {
   const directory = await mkdtemp(join(tmpdir(), 'fusebox-bench-'));
   closers.push(() => rm(directory, { recursive: true, force: true }));
-  const worker = (name: string, bindings: string): string =>
-    service(name, [
-      `modules = [(name = "${name}.js", esModule = embed ${text(join(import.meta.dirname, 'workers', `${name}.js`))})]`,
-      `compatibilityDate = "${COMPATIBILITY_DATE}"`,
-      `bindings = [${bindings}]`,
-    ]);
   const start = async (name: string, bindings = ''): Promise<number> => {
     const configFile = join(directory, `${name}.capnp`);
     const sockets = [{ name: 'http', address: '127.0.0.1:0', service: name }];
-    await writeFile(configFile, config({ services: [worker(name, bindings), LOOPBACK_AND_INTERNET], sockets }));
+    await writeFile(configFile, config({ services: [plainWorker(name, bindings), LOOPBACK_AND_INTERNET], sockets }));
     const workerd = await startWorkerd({ configFile, sockets: ['http'] });
     closers.push(() => workerd.stop());
     return workerd.ports['http'] ?? 0;
@@ -96,6 +100,14 @@ async function startPlainWorkers(upstreamPort: number, closers: Closers): Promis
     'bare-proxy': { port: proxy, requests: [httpRequest(path, headers, WHOLE)], expectedStatus: 200 },
     'bare-proxy-stream': { port: proxy, requests: [httpRequest(path, headers, STREAM)], expectedStatus: 200 },
   };
+}
+
+function plainWorker(name: string, bindings: string): string {
+  return service(name, [
+    `modules = [(name = "${name}.js", esModule = embed ${text(join(import.meta.dirname, 'workers', `${name}.js`))})]`,
+    `compatibilityDate = "${COMPATIBILITY_DATE}"`,
+    `bindings = [${bindings}]`,
+  ]);
 }
 
 async function startFusebox(upstreamPort: number, closers: Closers): Promise<Record<string, Subject>> {
@@ -122,7 +134,11 @@ async function startFusebox(upstreamPort: number, closers: Closers): Promise<Rec
 
   const requests = (body: string, all: readonly { readonly token: string }[]): Buffer[] =>
     all.map(({ token }) =>
-      httpRequest(`/${ROUTE}/v1/chat/completions`, { 'content-type': 'application/json', authorization: `Bearer ${token}` }, body),
+      httpRequest(
+        `/${ROUTE}/v1/chat/completions`,
+        { 'content-type': 'application/json', authorization: `Bearer ${token}` },
+        body,
+      ),
     );
   return {
     fusebox: { port: gateway.port, requests: requests(WHOLE, sessions), expectedStatus: 200 },
@@ -137,12 +153,27 @@ async function startExpress(upstreamPort: number, closers: Closers): Promise<Sub
   if (redisPort === null) return 'redis-server is not installed (Debian: apt-get install redis-server)';
   const { publicKey, privateKey } = await generateKeyPair('EdDSA', { extractable: true });
   const jwk = JSON.stringify(await exportJWK(publicKey));
-  const port = await startProgram(['bench/express-server.ts', `http://127.0.0.1:${upstreamPort}`, String(redisPort), jwk], closers);
+  const port = await startProgram(
+    ['bench/express-server.ts', `http://127.0.0.1:${upstreamPort}`, String(redisPort), jwk],
+    closers,
+  );
   const requests = await Promise.all(
     Array.from({ length: SESSIONS }, async (_, index) => {
-      const claims = { sub: 'bench', sid: `s-${index}`, scope: 'llm:bench', limits: { spend_micro_usd: 1_000_000_000_000 } };
-      const token = await new SignJWT(claims).setProtectedHeader({ alg: 'EdDSA' }).setExpirationTime('2h').sign(privateKey);
-      return httpRequest('/v1/chat/completions', { 'content-type': 'application/json', authorization: `Bearer ${token}` }, WHOLE);
+      const claims = {
+        sub: 'bench',
+        sid: `s-${index}`,
+        scope: 'llm:bench',
+        limits: { spend_micro_usd: 1_000_000_000_000 },
+      };
+      const token = await new SignJWT(claims)
+        .setProtectedHeader({ alg: 'EdDSA' })
+        .setExpirationTime('2h')
+        .sign(privateKey);
+      return httpRequest(
+        '/v1/chat/completions',
+        { 'content-type': 'application/json', authorization: `Bearer ${token}` },
+        WHOLE,
+      );
     }),
   );
   return { port, requests, expectedStatus: 200 };
@@ -151,7 +182,11 @@ async function startExpress(upstreamPort: number, closers: Closers): Promise<Sub
 async function startRedis(closers: Closers): Promise<number | null> {
   const port = await freePort();
   // Nothing is written to disk: its fastest setting.
-  const child = spawn('redis-server', ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no'], { stdio: 'ignore' });
+  const child = spawn(
+    'redis-server',
+    ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no'],
+    { stdio: 'ignore' },
+  );
   const missing = await Promise.race([
     new Promise<boolean>((resolve) => child.once('error', () => resolve(true))),
     sleep(500).then(() => false),
@@ -167,7 +202,10 @@ async function startRedis(closers: Closers): Promise<number | null> {
 
 /** Starts one of the benchmark's own programs, which prints its port first and ends with its input: when we do, at the latest. */
 async function startProgram(args: readonly string[], closers: Closers): Promise<number> {
-  const child = spawn(process.execPath, [...args], { cwd: join(import.meta.dirname, '..'), stdio: ['pipe', 'pipe', 'inherit'] });
+  const child = spawn(process.execPath, [...args], {
+    cwd: join(import.meta.dirname, '..'),
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
   closers.push(() => ended(child));
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => reject(new Error(`${args[0]} did not start`)), START_TIMEOUT_MS);

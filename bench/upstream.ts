@@ -11,19 +11,33 @@ const USAGE = {
   prompt_tokens_details: { cached_tokens: 0 },
   completion_tokens_details: { reasoning_tokens: 0 },
 };
-const COMMON = { id: 'chatcmpl-bench', created: 1_750_000_000, model: 'gpt-4o-mini-2024-07-18', service_tier: 'default' };
+const COMMON = {
+  id: 'chatcmpl-bench',
+  created: 1_750_000_000,
+  model: 'gpt-4o-mini-2024-07-18',
+  service_tier: 'default',
+};
 const CONTENT = 'The order was shipped on Tuesday and should arrive within three working days. '.repeat(2);
 
 const whole = Buffer.from(
   JSON.stringify({
     ...COMMON,
     object: 'chat.completion',
-    choices: [{ index: 0, message: { role: 'assistant', content: CONTENT, refusal: null }, logprobs: null, finish_reason: 'stop' }],
+    choices: [
+      {
+        index: 0,
+        message: { role: 'assistant', content: CONTENT, refusal: null },
+        logprobs: null,
+        finish_reason: 'stop',
+      },
+    ],
     usage: USAGE,
   }),
 );
 const events = [
-  ...Array.from({ length: STREAM_EVENTS }, () => chunk([{ index: 0, delta: { content: ' arrives' }, finish_reason: null }])),
+  ...Array.from({ length: STREAM_EVENTS }, () =>
+    chunk([{ index: 0, delta: { content: ' arrives' }, finish_reason: null }]),
+  ),
   chunk([{ index: 0, delta: {}, finish_reason: 'stop' }]),
   chunk([], USAGE),
   'data: [DONE]\n\n',

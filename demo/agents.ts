@@ -1,10 +1,15 @@
 // The demo's agents: the official OpenAI SDK, pointed at the gateway. Two do their work; one can fall into a retry loop.
 import { setTimeout as sleep } from 'node:timers/promises';
-import OpenAI from 'openai';
-import type { ChatCompletion, ChatCompletionCreateParamsNonStreaming, ChatCompletionMessageParam } from 'openai/resources/chat/completions';
+import OpenAI, { APIError } from 'openai';
+import type {
+  ChatCompletion,
+  ChatCompletionCreateParamsNonStreaming,
+  ChatCompletionMessageParam,
+} from 'openai/resources/chat/completions';
 
 const MODEL = 'gpt-4o';
-const SYSTEM = 'You handle tickets of a web shop. Look things up with the tool before you answer, and answer in a few sentences.';
+const SYSTEM =
+  'You handle tickets of a web shop. Look things up with the tool before you answer, and answer in a few sentences.';
 /** Between two tasks: even agents wait for people now and then. */
 const PAUSE_MS = 300;
 const TICKETS = 3;
@@ -21,12 +26,16 @@ const TOOLS: ChatCompletionCreateParamsNonStreaming['tools'] = [
     function: {
       name: 'look_up_order',
       description: 'Looks up an order and its ticket',
-      parameters: { type: 'object', properties: { order: { type: 'string' }, why: { type: 'string' } }, required: ['order'] },
+      parameters: {
+        type: 'object',
+        properties: { order: { type: 'string' }, why: { type: 'string' } },
+        required: ['order'],
+      },
     },
   },
 ];
 
-export interface Refusal {
+interface Refusal {
   readonly status: number;
   readonly code: string;
   readonly message: string;
@@ -62,7 +71,14 @@ export interface AgentOptions {
 
 export function createAgent(options: AgentOptions): Agent {
   const client = new OpenAI({ baseURL: `${options.gatewayUrl}/local-openai/v1`, apiKey: options.token });
-  const state = { answered: 0, tasksDone: 0, warnings: new Set<string>(), refusals: [] as Refusal[], looping: false, stopped: false };
+  const state = {
+    answered: 0,
+    tasksDone: 0,
+    warnings: new Set<string>(),
+    refusals: [] as Refusal[],
+    looping: false,
+    stopped: false,
+  };
 
   const ask = async (messages: ChatCompletionMessageParam[]): Promise<ChatCompletion> => {
     const request = { model: MODEL, max_completion_tokens: 1_200, tools: TOOLS ?? [], messages };
@@ -76,14 +92,19 @@ export function createAgent(options: AgentOptions): Agent {
   const lookUp = async (): Promise<string> => {
     // The tool is behind the gateway too, on the same session and the same cap.
     const ticket = (state.tasksDone % TICKETS) + 1;
-    const answer = await fetch(`${options.gatewayUrl}/tickets/tickets/${ticket}`, { headers: { authorization: `Bearer ${options.token}` } });
+    const answer = await fetch(`${options.gatewayUrl}/tickets/tickets/${ticket}`, {
+      headers: { authorization: `Bearer ${options.token}` },
+    });
     return answer.text();
   };
 
   const work = async (): Promise<void> => {
     const messages: ChatCompletionMessageParam[] = [
       { role: 'system', content: SYSTEM },
-      { role: 'user', content: `Read ticket ${(state.tasksDone % TICKETS) + 1} ${WORK_TASK} [[tokens:${options.answerTokens}]]` },
+      {
+        role: 'user',
+        content: `Read ticket ${(state.tasksDone % TICKETS) + 1} ${WORK_TASK} [[tokens:${options.answerTokens}]]`,
+      },
     ];
     for (;;) {
       const answer = await ask(messages);
@@ -135,6 +156,7 @@ export function createAgent(options: AgentOptions): Agent {
 }
 
 function refusalOf(error: unknown): Refusal {
-  if (error instanceof OpenAI.APIError) return { status: Number(error.status ?? 0), code: String(error.code ?? ''), message: error.message };
+  if (error instanceof APIError)
+    return { status: Number(error.status ?? 0), code: error.code ?? '', message: error.message };
   return { status: 0, code: '', message: String(error) };
 }

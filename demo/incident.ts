@@ -62,7 +62,9 @@ export interface Stage {
 export async function playIncident(stage: Stage): Promise<Incident> {
   const { screen, upstream } = stage;
   upstream.behave(`delay:${MODEL_DELAY_MS}`, { path: '/openai' });
-  const agents = await Promise.all(Object.entries(STAFF).map(([name, answerTokens]) => hire({ name, answerTokens }, stage)));
+  const agents = await Promise.all(
+    Object.entries(STAFF).map(([name, answerTokens]) => hire({ name, answerTokens }, stage)),
+  );
   const [rogue, ...others] = agents;
   if (rogue === undefined) throw new Error('no agents');
   const running = agents.map((agent) => agent.run());
@@ -73,7 +75,10 @@ export async function playIncident(stage: Stage): Promise<Incident> {
     for (let second = 0; second < PEACE_SECONDS; second++) await watch.tick();
     const working = agents.every((agent) => agent.answered > 0);
 
-    screen.event('warning', `${rogue.name} falls into a retry loop: the same step, again and again, without an error that anyone would notice`);
+    screen.event(
+      'warning',
+      `${rogue.name} falls into a retry loop: the same step, again and again, without an error that anyone would notice`,
+    );
     const before = await watch.settled(rogue);
     const callsBefore = rogue.answered;
     const loopStartedAt = performance.now();
@@ -87,11 +92,16 @@ export async function playIncident(stage: Stage): Promise<Incident> {
     const probes = await probe(stage, rogue);
     if (probes.ms.length > 0) {
       const median = probes.ms[Math.floor(probes.ms.length / 2)] ?? 0;
-      screen.event('trip', `the next ${PROBES} calls are refused in ${median.toFixed(2)} ms each (median), from memory: no session object, no upstream, no cent`);
+      screen.event(
+        'trip',
+        `the next ${PROBES} calls are refused in ${median.toFixed(2)} ms each (median), from memory: no session object, no upstream, no cent`,
+      );
     }
     for (let second = 0; second < AFTER_SECONDS; second++) await watch.tick();
     await untilAnotherTask(others, tasksAtTrip);
-    const wentOn = others.every((agent, index) => agent.tasksDone > (tasksAtTrip[index] ?? 0) && agent.refusals.length === 0);
+    const wentOn = others.every(
+      (agent, index) => agent.tasksDone > (tasksAtTrip[index] ?? 0) && agent.refusals.length === 0,
+    );
     if (wentOn) screen.event('good', `${others.map((agent) => agent.name).join(' and ')} have noticed nothing`);
 
     for (const agent of agents) agent.stop();
@@ -113,7 +123,7 @@ export async function playIncident(stage: Stage): Promise<Incident> {
         told: wasTold(stage),
         tripped: trip !== null && books.session.status === 'revoked' && books.session.trip !== null,
         refused: probes.codes.every((code) => code === 'session-revoked') && probes.codes.length === PROBES,
-        memory: probes.objectAsked === false,
+        memory: !probes.objectAsked,
         untouched: probes.reachedUpstream === 0,
         others: wentOn,
         hard: books.settledMicroUsd <= micro(books.session.limits.spend_usd),
@@ -126,7 +136,10 @@ export async function playIncident(stage: Stage): Promise<Incident> {
   }
 }
 
-async function hire({ name, answerTokens }: { readonly name: string; readonly answerTokens: number }, { admin, gatewayUrl }: Stage): Promise<Agent> {
+async function hire(
+  { name, answerTokens }: { readonly name: string; readonly answerTokens: number },
+  { admin, gatewayUrl }: Stage,
+): Promise<Agent> {
   const { session, token } = await admin.issue({
     agent: name,
     customer: 'webshop',
@@ -172,25 +185,37 @@ function watcher({ admin, screen }: Stage, agents: readonly Agent[]): Watcher {
 }
 
 /** Shows the climb until the session has tripped; null when it has not within the time. */
-async function untilTripped(stage: Stage & { readonly rogue: Agent; readonly watch: Watcher }): Promise<{ readonly atMs: number } | null> {
+async function untilTripped(
+  stage: Stage & { readonly rogue: Agent; readonly watch: Watcher },
+): Promise<{ readonly atMs: number } | null> {
   const { rogue, screen, watch, admin } = stage;
   let trippedAtMs: number | null = null;
   let warned = false;
   const spotTrip = setInterval(() => {
-    if (trippedAtMs === null && rogue.refusals.some(({ code }) => code === 'spend-limit-exceeded' || code === 'session-revoked')) trippedAtMs = performance.now();
+    if (
+      trippedAtMs === null &&
+      rogue.refusals.some(({ code }) => code === 'spend-limit-exceeded' || code === 'session-revoked')
+    )
+      trippedAtMs = performance.now();
   }, 5);
   try {
     for (let second = 0; second < LOOP_TIMEOUT_SECONDS; second++) {
       await watch.tick();
       if (!warned && rogue.warnings.size > 0) {
         warned = true;
-        screen.event('warning', 'warning at 90 %: one alert goes out, and the model is told to summarise its work and stop');
+        screen.event(
+          'warning',
+          'warning at 90 %: one alert goes out, and the model is told to summarise its work and stop',
+        );
       }
       if (rogue.refusals.length === 0 || trippedAtMs === null) continue;
       const { status, trip } = await admin.session(rogue.sessionId);
       if (status !== 'revoked') continue;
       const [first] = rogue.refusals;
-      screen.event('trip', `trip at 100 %: ${first?.status ?? ''} ${first?.code ?? ''}; the session is revoked (${trip?.reason ?? 'no reason given'})`);
+      screen.event(
+        'trip',
+        `trip at 100 %: ${first?.status ?? ''} ${first?.code ?? ''}; the session is revoked (${trip?.reason ?? 'no reason given'})`,
+      );
       return { atMs: trippedAtMs };
     }
     return null;
@@ -216,7 +241,7 @@ async function probe({ gatewayUrl, admin, upstream }: Stage, agent: Agent): Prom
       headers: { 'content-type': 'application/json', authorization: `Bearer ${agent.token}` },
       body,
     });
-    const problem = (await answer.json()) as { readonly code?: string };
+    const problem = await answer.json<{ readonly code?: string }>();
     return { code: problem.code ?? String(answer.status), ms: performance.now() - startedAt };
   };
   // The agent may have one last call on its way.
@@ -261,7 +286,12 @@ async function closeBooks({ admin }: Stage, agent: Agent): Promise<Books> {
   const entries = await admin.ledger(agent.sessionId);
   const settledMicroUsd = micro(session.spend.settled_usd);
   const sumMicroUsd = entries.reduce((sum, entry) => sum + signedMicro(entry.cost_usd), 0);
-  return { session, settledMicroUsd, ledger: { entries: entries.length, sumMicroUsd }, addsUp: sumMicroUsd === settledMicroUsd };
+  return {
+    session,
+    settledMicroUsd,
+    ledger: { entries: entries.length, sumMicroUsd },
+    addsUp: sumMicroUsd === settledMicroUsd,
+  };
 }
 
 /** Corrections may be negative. */

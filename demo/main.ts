@@ -52,17 +52,36 @@ async function play(): Promise<Observation[]> {
 
   screen.heading('Observed');
   const all = Object.keys(OBSERVATIONS) as Observation[];
-  for (const name of all) screen.event(incident.observed[name] ? 'good' : 'trip', `${incident.observed[name] ? '' : 'MISSING: '}${OBSERVATIONS[name]}`);
+  for (const name of all)
+    screen.event(
+      incident.observed[name] ? 'good' : 'trip',
+      `${incident.observed[name] ? '' : 'MISSING: '}${OBSERVATIONS[name]}`,
+    );
   const missing = all.filter((name) => !incident.observed[name]);
   if (values.once) return missing;
 
-  const { token } = await admin.issue({ agent: 'you', scopes: ['llm:*', 'ticket:*'], limits: { spend_usd: '0.50' }, ttl_seconds: 3_600 });
+  const { token } = await admin.issue({
+    agent: 'you',
+    scopes: ['llm:*', 'ticket:*'],
+    limits: { spend_usd: '0.50' },
+    ttl_seconds: 3_600,
+  });
   screen.heading('It stays up: try it yourself (Ctrl-C ends it)');
   screen.say(`ADMIN_TOKEN=${secrets.adminToken}`);
-  screen.say(hints({ url: gateway.url, adminToken: '$ADMIN_TOKEN', route: 'local-openai', scope: 'llm:openai', sessionToken: token }));
+  screen.say(
+    hints({
+      url: gateway.url,
+      adminToken: '$ADMIN_TOKEN',
+      route: 'local-openai',
+      scope: 'llm:openai',
+      sessionToken: token,
+    }),
+  );
   screen.say(`\n# the tripped session, its ledger, and who else spent what`);
   screen.say(`curl -s ${gateway.url}/admin/sessions/${incident.session.id} -H "authorization: Bearer $ADMIN_TOKEN"`);
-  screen.say(`curl -s ${gateway.url}/admin/sessions/${incident.session.id}/ledger -H "authorization: Bearer $ADMIN_TOKEN" -H 'accept: application/x-ndjson'`);
+  screen.say(
+    `curl -s ${gateway.url}/admin/sessions/${incident.session.id}/ledger -H "authorization: Bearer $ADMIN_TOKEN" -H 'accept: application/x-ndjson'`,
+  );
   return missing;
 }
 

@@ -15,11 +15,27 @@ export function receipt(incident: Incident): string[] {
   const perDay = usdPerSecond * SECONDS_PER_DAY;
   return [
     line('cap of the session', `$${formatUsd(limitMicroUsd)}`),
-    line('what it did cost', `$${formatUsd(settledMicroUsd)}`, `${ledger.entries} ledger entries that add up to $${formatUsd(ledger.sumMicroUsd)}`),
+    line(
+      'what it did cost',
+      `$${formatUsd(settledMicroUsd)}`,
+      `${ledger.entries} ledger entries that add up to $${formatUsd(ledger.sumMicroUsd)}`,
+    ),
     line('overspent', `$${formatUsd(overspent)}`, 'max(0, settled - cap), from the ledger'),
-    line('unprotected, a day', dollars(perDay), `${loop.calls} calls cost $${formatUsd(loop.costMicroUsd)} in ${loop.seconds.toFixed(1)} s: $${usdPerSecond.toFixed(4)} a second, x 86,400`),
-    line('unprotected, in 11 days', dollars(perDay * UNNOTICED_DAYS), `the same rate, x ${UNNOTICED_DAYS}: as long as one team did not notice $47,000`),
-    line('refusing a call', `${(refusalMs[Math.floor(refusalMs.length / 2)] ?? Number.NaN).toFixed(2)} ms`, `median of ${refusalMs.length}, client included; slowest ${(refusalMs.at(-1) ?? Number.NaN).toFixed(2)} ms`),
+    line(
+      'unprotected, a day',
+      dollars(perDay),
+      `${loop.calls} calls cost $${formatUsd(loop.costMicroUsd)} in ${loop.seconds.toFixed(1)} s: $${usdPerSecond.toFixed(4)} a second, x 86,400`,
+    ),
+    line(
+      'unprotected, in 11 days',
+      dollars(perDay * UNNOTICED_DAYS),
+      `the same rate, x ${UNNOTICED_DAYS}: as long as one team did not notice $47,000`,
+    ),
+    line(
+      'refusing a call',
+      `${(refusalMs[Math.floor(refusalMs.length / 2)] ?? Number.NaN).toFixed(2)} ms`,
+      `median of ${refusalMs.length}, client included; slowest ${(refusalMs.at(-1) ?? Number.NaN).toFixed(2)} ms`,
+    ),
   ];
 }
 

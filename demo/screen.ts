@@ -12,9 +12,13 @@ const SIGNS = { warning: '!', trip: '#', good: '+' } as const;
 const BAR_CELLS = 12;
 
 /** Writes to `stream`; see https://no-color.org for NO_COLOR. */
-export function createScreen(stream: { readonly isTTY?: boolean; write(text: string): unknown }, environment: Readonly<Record<string, string | undefined>>): Screen {
+export function createScreen(
+  stream: { readonly isTTY?: boolean; write(text: string): unknown },
+  environment: Readonly<Record<string, string | undefined>>,
+): Screen {
   const colours = stream.isTTY === true && !environment['NO_COLOR'] && environment['TERM'] !== 'dumb';
-  const paint = (code: keyof typeof CODES, text: string): string => (colours ? `\u001b[${CODES[code]}m${text}\u001b[0m` : text);
+  const paint = (code: keyof typeof CODES, text: string): string =>
+    colours ? `\u001b[${CODES[code]}m${text}\u001b[0m` : text;
   return {
     say: (text = '') => stream.write(`${text}\n`),
     heading: (text) => stream.write(`\n${paint('bold', text)}\n`),

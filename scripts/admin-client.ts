@@ -31,7 +31,7 @@ export interface AdminClient {
 }
 
 /** An answer that was not a success, with its text. */
-export class AdminError extends Error {
+class AdminError extends Error {
   override name = 'AdminError';
   readonly status: number;
 
@@ -47,7 +47,10 @@ export function adminClient(options: { readonly url: string; readonly token: str
   const call = async <T>(method: string, path: string, body?: object): Promise<T> => {
     const answer = await fetch(`${options.url}/admin${path}`, {
       method,
-      headers: { authorization: `Bearer ${options.token}`, ...(body === undefined ? {} : { 'content-type': 'application/json' }) },
+      headers: {
+        authorization: `Bearer ${options.token}`,
+        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+      },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     });
     const text = await answer.text();
@@ -62,7 +65,10 @@ export function adminClient(options: { readonly url: string; readonly token: str
       let cursor: string | null = null;
       do {
         const query: string = cursor === null ? '' : `?cursor=${encodeURIComponent(cursor)}`;
-        const page: { entries: LedgerEntryJson[]; next_cursor: string | null } = await call('GET', `/sessions/${id}/ledger${query}`);
+        const page: { entries: LedgerEntryJson[]; next_cursor: string | null } = await call(
+          'GET',
+          `/sessions/${id}/ledger${query}`,
+        );
         entries.push(...page.entries);
         cursor = page.next_cursor;
       } while (cursor !== null);

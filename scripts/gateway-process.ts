@@ -67,9 +67,16 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const start = async (port: number): Promise<Workerd> => {
     const configFile = join(run, 'gateway.capnp');
     await writeFile(configFile, await written({ ...options, port, bundle, directory, run }));
-    const environment = Object.fromEntries(Object.entries(options.vars).map(([name, value]) => [environmentName(name), value]));
+    const environment = Object.fromEntries(
+      Object.entries(options.vars).map(([name, value]) => [environmentName(name), value]),
+    );
     const { onLog } = options;
-    const workerd = await startWorkerd({ configFile, sockets: ['http'], environment, ...(onLog === undefined ? {} : { onLog }) });
+    const workerd = await startWorkerd({
+      configFile,
+      sockets: ['http'],
+      environment,
+      ...(onLog === undefined ? {} : { onLog }),
+    });
     try {
       await untilReady(`http://127.0.0.1:${workerd.ports['http']}`, workerd);
     } catch (error) {
@@ -115,7 +122,15 @@ interface WrittenConfig extends GatewayOptions {
   readonly run: string;
 }
 
-async function written({ bundle, directory, run, port, vars, policyText, localPolicyText }: WrittenConfig): Promise<string> {
+async function written({
+  bundle,
+  directory,
+  run,
+  port,
+  vars,
+  policyText,
+  localPolicyText,
+}: WrittenConfig): Promise<string> {
   const objectsDirectory = join(directory, 'objects');
   await mkdir(objectsDirectory, { recursive: true });
   const texts: Record<string, string> = { POLICY: policyText };
@@ -126,7 +141,9 @@ async function written({ bundle, directory, run, port, vars, policyText, localPo
     await writeFile(textFiles[name], text);
   }
   // A variable given here stands over one of the same name in wrangler.toml.
-  const bundleVars = Object.fromEntries(Object.entries(bundle.vars).filter(([name]) => !(name in vars) && !(name in texts)));
+  const bundleVars = Object.fromEntries(
+    Object.entries(bundle.vars).filter(([name]) => !(name in vars) && !(name in texts)),
+  );
   return gatewayConfig({
     bundle: { ...bundle, vars: bundleVars },
     secretNames: Object.keys(vars),
@@ -141,11 +158,7 @@ async function written({ bundle, directory, run, port, vars, policyText, localPo
 async function untilReady(url: string, workerd: Workerd): Promise<void> {
   const deadline = Date.now() + READY_TIMEOUT_MS;
   let said = 'no answer';
-  let ended = false;
-  void workerd.exited.then(() => {
-    ended = true;
-  });
-  while (Date.now() < deadline && !ended) {
+  while (Date.now() < deadline && workerd.isRunning()) {
     try {
       const answer = await fetch(`${url}/healthz`, { signal: AbortSignal.timeout(5_000) });
       const text = await answer.text();
@@ -184,7 +197,9 @@ async function assertPortIsFree(port: number): Promise<void> {
   const probe = createServer();
   await new Promise<void>((resolve, reject) => {
     probe.once('error', (error: NodeJS.ErrnoException) => {
-      reject(error.code === 'EADDRINUSE' ? new StartError(`port ${port} is in use; choose another with --port`) : error);
+      reject(
+        error.code === 'EADDRINUSE' ? new StartError(`port ${port} is in use; choose another with --port`) : error,
+      );
     });
     probe.listen(port, '127.0.0.1', () => probe.close(() => resolve()));
   });

@@ -14,7 +14,13 @@ export interface HintOptions {
 
 /** The hints, as lines without colours. */
 export function hints({ url, adminToken, route, scope, sessionToken }: HintOptions): string {
-  const session = JSON.stringify({ agent: 'my-agent', scopes: [scope], limits: { spend_usd: '0.50' }, ttl_seconds: 3_600, reason: 'trying it out' });
+  const session = JSON.stringify({
+    agent: 'my-agent',
+    scopes: [scope],
+    limits: { spend_usd: '0.50' },
+    ttl_seconds: 3_600,
+    reason: 'trying it out',
+  });
   const question = JSON.stringify({ model: 'gpt-4o-mini', messages: [{ role: 'user', content: 'hello' }] });
   const issue = `curl -s ${url}/admin/sessions -H 'content-type: application/json' -H "authorization: Bearer ${adminToken}" -d '${session}'`;
   return [

@@ -15,7 +15,17 @@ import { ROOT } from './worker-bundle.ts';
 export const UPSTREAM_PORT = 9_901;
 
 /** Variables of the Worker that the environment may set, besides the secrets that the policy names. */
-const FROM_ENVIRONMENT = ['ADMIN_TOKEN', 'ADMIN_TOKENS', 'SESSION_SIGNING_KEYS', 'ISSUER', 'AUDIENCE', 'DEPLOYMENT_ID', 'PUBLIC_ORIGINS', 'ADMIN_ORIGINS', 'HALT'];
+const FROM_ENVIRONMENT = [
+  'ADMIN_TOKEN',
+  'ADMIN_TOKENS',
+  'SESSION_SIGNING_KEYS',
+  'ISSUER',
+  'AUDIENCE',
+  'DEPLOYMENT_ID',
+  'PUBLIC_ORIGINS',
+  'ADMIN_ORIGINS',
+  'HALT',
+];
 
 export interface PolicyTexts {
   readonly policyText: string;
@@ -28,7 +38,10 @@ export interface PolicyTexts {
  * The policy to start with: `file`, or policy.yaml with the routes of policy.local.yaml, which go to the local upstream at
  * `upstreamPort`. Throws a StartError with a line for each mistake: file, line, column, key and reason.
  */
-export async function readPolicyTexts(options: { readonly file: string | null; readonly upstreamPort: number }): Promise<PolicyTexts> {
+export async function readPolicyTexts(options: {
+  readonly file: string | null;
+  readonly upstreamPort: number;
+}): Promise<PolicyTexts> {
   if (options.file !== null) {
     const policyText = await readText(options.file);
     return { policyText, localPolicyText: null, secretNames: neededSecrets(parsed(options.file, policyText)) };
@@ -52,7 +65,10 @@ export async function readLocalVars(policy: PolicyTexts): Promise<Readonly<Recor
     const value = process.env[name];
     if (value !== undefined && value !== '') vars[name] = value;
   }
-  const reading = await parseConfig({ ...vars, ...(policy.localPolicyText === null ? {} : { POLICY_LOCAL: policy.localPolicyText }) }, policy.policyText);
+  const reading = await parseConfig(
+    { ...vars, ...(policy.localPolicyText === null ? {} : { POLICY_LOCAL: policy.localPolicyText }) },
+    policy.policyText,
+  );
   if (!reading.ok) throw new StartError(describeConfigErrors(reading.errors));
   return vars;
 }
@@ -61,7 +77,9 @@ async function readText(file: string): Promise<string> {
   try {
     return await readFile(file, 'utf8');
   } catch (error) {
-    throw new StartError(`${file}: cannot be read (${error instanceof Error && 'code' in error ? String(error.code) : String(error)})`);
+    throw new StartError(
+      `${file}: cannot be read (${error instanceof Error && 'code' in error ? String(error.code) : String(error)})`,
+    );
   }
 }
 

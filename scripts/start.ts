@@ -56,7 +56,9 @@ async function startLocalUpstream(port: number): Promise<Upstream> {
   } catch (error) {
     const inUse = error instanceof Error && 'code' in error && error.code === 'EADDRINUSE';
     if (!inUse) throw error;
-    throw new StartError(`port ${port} is in use; the local upstream takes another with --upstream-port, or leave it out with --no-upstream`);
+    throw new StartError(
+      `port ${port} is in use; the local upstream takes another with --upstream-port, or leave it out with --no-upstream`,
+    );
   }
 }
 
@@ -66,8 +68,17 @@ async function main(args: readonly string[]): Promise<void> {
   const written = await readPolicyTexts({ file, upstreamPort });
   const vars = await readLocalVars(written);
   const upstream = wanted ? await startLocalUpstream(upstreamPort) : null;
-  const texts = upstream === null || upstream.port === upstreamPort ? written : await readPolicyTexts({ file, upstreamPort: upstream.port });
-  const gateway = await startGateway({ port, persist: join(ROOT, '.fusebox'), vars, ...texts, onLog: (line) => console.error(line) });
+  const texts =
+    upstream === null || upstream.port === upstreamPort
+      ? written
+      : await readPolicyTexts({ file, upstreamPort: upstream.port });
+  const gateway = await startGateway({
+    port,
+    persist: join(ROOT, '.fusebox'),
+    vars,
+    ...texts,
+    onLog: (line) => console.error(line),
+  });
 
   let stopping = false;
   onStopRequested(() => {
@@ -84,7 +95,8 @@ async function main(args: readonly string[]): Promise<void> {
   if (upstream !== null) console.log(`local upstream ${upstream.url}`);
   // A token from the environment is the caller's to know: it is not repeated here.
   const adminToken = process.env['ADMIN_TOKEN'] ? '$ADMIN_TOKEN' : (vars['ADMIN_TOKEN'] ?? '$ADMIN_TOKEN');
-  if (file === null) console.log(`\n${hints({ url: gateway.url, adminToken, route: 'local-openai', scope: 'llm:openai' })}`);
+  if (file === null)
+    console.log(`\n${hints({ url: gateway.url, adminToken, route: 'local-openai', scope: 'llm:openai' })}`);
 }
 
 try {

@@ -9,5 +9,8 @@ export interface ThrowawaySecrets {
 
 export async function throwawaySecrets(): Promise<ThrowawaySecrets> {
   const adminToken = makeAdminToken();
-  return { adminToken, vars: { ADMIN_TOKEN: adminToken, SESSION_SIGNING_KEYS: await makeSigningKeys(), LOCAL_DEVELOPMENT: '1' } };
+  return {
+    adminToken,
+    vars: { ADMIN_TOKEN: adminToken, SESSION_SIGNING_KEYS: await makeSigningKeys(), LOCAL_DEVELOPMENT: '1' },
+  };
 }

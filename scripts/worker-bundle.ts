@@ -12,11 +12,11 @@ export const ROOT = join(import.meta.dirname, '..');
 const BUILD_DIRECTORY = join(ROOT, '.build');
 const MANIFEST = 'bundle.json';
 /** What the bundle depends on. The policy and the lock file count: both end up inside. */
-const INPUTS = ['wrangler.toml', 'package-lock.json', 'tsconfig.json'];
+const INPUTS = new Set(['wrangler.toml', 'package-lock.json', 'tsconfig.json']);
 /** Bundles of earlier states that are kept: switching between two must not build each time. */
 const MAX_KEPT = 4;
 
-export interface WorkerModule {
+interface WorkerModule {
   /** Name within the bundle; the first one is the main module. */
   readonly name: string;
   readonly type: 'esModule' | 'text' | 'data' | 'wasm';
@@ -44,6 +44,10 @@ interface WranglerConfig {
   readonly vars: Readonly<Record<string, unknown>>;
 }
 
+interface WranglerModule {
+  unstable_readConfig(args: { readonly config: string }, options: { readonly hideWarnings: boolean }): WranglerConfig;
+}
+
 /** What wrangler printed when the build failed. */
 export class BuildError extends Error {
   override name = 'BuildError';
@@ -57,8 +61,8 @@ export async function buildWorker(): Promise<WorkerBundle> {
   await mkdir(BUILD_DIRECTORY, { recursive: true });
   const scratch = await mkdtemp(join(BUILD_DIRECTORY, 'tmp-'));
   try {
-    await wrangler(['deploy', '--dry-run', '--outdir', scratch]);
-    const bundle = { ...(await settings()), modules: await modulesIn(scratch) };
+    await runWrangler(['deploy', '--dry-run', '--outdir', scratch]);
+    const bundle = { ...settings(), modules: await modulesIn(scratch) };
     await writeFile(join(scratch, MANIFEST), JSON.stringify(bundle));
     await dropOldBundles();
     // Another process may have been faster; its bundle is the same.
@@ -73,10 +77,16 @@ async function digestOfSources(): Promise<string> {
   const sources = await readdir(join(ROOT, 'src'), { recursive: true, withFileTypes: true });
   const files = [
     ...sources.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name)),
-    ...(await readdir(ROOT)).filter((name) => INPUTS.includes(name) || name.endsWith('.yaml')).map((name) => join(ROOT, name)),
+    ...(await readdir(ROOT))
+      .filter((name) => INPUTS.has(name) || name.endsWith('.yaml'))
+      .map((name) => join(ROOT, name)),
   ].toSorted();
   const hash = createHash('sha256');
-  for (const file of files) hash.update(`${file}\0`).update(await readFile(file)).update('\0');
+  for (const file of files)
+    hash
+      .update(`${file}\0`)
+      .update(await readFile(file))
+      .update('\0');
   return hash.digest('hex').slice(0, 16);
 }
 
@@ -109,24 +119,27 @@ function typeOf(name: string): WorkerModule['type'] {
   }
 }
 
-async function settings(): Promise<Omit<WorkerBundle, 'directory' | 'modules'>> {
-  const { unstable_readConfig: readConfig } = await import('wrangler');
-  const config: WranglerConfig = readConfig({ config: join(ROOT, 'wrangler.toml') }, { hideWarnings: true });
-  const sqliteClasses = config.migrations.flatMap((migration) => migration.new_sqlite_classes ?? []);
+function settings(): Omit<WorkerBundle, 'directory' | 'modules'> {
+  // Its types lead to packages that are not installed; what is used of them is written down above.
+  const wrangler = createRequire(import.meta.url)('wrangler') as WranglerModule;
+  const config = wrangler.unstable_readConfig({ config: join(ROOT, 'wrangler.toml') }, { hideWarnings: true });
+  const sqliteClasses = new Set(config.migrations.flatMap((migration) => migration.new_sqlite_classes ?? []));
   return {
     compatibilityDate: config.compatibility_date ?? '',
     compatibilityFlags: config.compatibility_flags,
     objects: config.durable_objects.bindings.map(({ name, class_name: className }) => ({
       binding: name,
       className,
-      sqlite: sqliteClasses.includes(className),
+      sqlite: sqliteClasses.has(className),
     })),
     namespaces: config.kv_namespaces.map((namespace) => namespace.binding),
-    vars: Object.fromEntries(Object.entries(config.vars).filter((entry): entry is [string, string] => typeof entry[1] === 'string')),
+    vars: Object.fromEntries(
+      Object.entries(config.vars).filter((entry): entry is [string, string] => typeof entry[1] === 'string'),
+    ),
   };
 }
 
-function wrangler(args: readonly string[]): Promise<void> {
+function runWrangler(args: readonly string[]): Promise<void> {
   const cli = join(dirname(createRequire(import.meta.url).resolve('wrangler/package.json')), 'bin', 'wrangler.js');
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, [cli, ...args], {
@@ -140,7 +153,12 @@ function wrangler(args: readonly string[]): Promise<void> {
     child.once('error', reject);
     child.once('close', (code) => {
       if (code === 0) resolve();
-      else reject(new BuildError(`the Worker could not be built:\n${stripVTControlCharacters(Buffer.concat(said).toString()).trim()}`));
+      else
+        reject(
+          new BuildError(
+            `the Worker could not be built:\n${stripVTControlCharacters(Buffer.concat(said).toString()).trim()}`,
+          ),
+        );
     });
   });
 }

@@ -25,14 +25,17 @@ export function environmentName(name: string): string {
 export function gatewayConfig(options: GatewayConfigOptions): string {
   const { bundle } = options;
   const bindings = [
-    ...bundle.objects.map(({ binding, className }) => `(name = ${text(binding)}, durableObjectNamespace = ${text(className)})`),
+    ...bundle.objects.map(
+      ({ binding, className }) => `(name = ${text(binding)}, durableObjectNamespace = ${text(className)})`,
+    ),
     ...bundle.namespaces.map((name) => `(name = ${text(name)}, kvNamespace = ${text(`kv-${name}`)})`),
     ...Object.entries(bundle.vars).map(([name, value]) => `(name = ${text(name)}, text = ${text(value)})`),
     ...Object.entries(options.textFiles).map(([name, file]) => `(name = ${text(name)}, text = embed ${text(file)})`),
     ...options.secretNames.map((name) => `(name = ${text(name)}, fromEnvironment = ${text(environmentName(name))})`),
   ];
   const classes = bundle.objects.map(
-    ({ className, sqlite }) => `(className = ${text(className)}, uniqueKey = ${text(`fusebox-${className}`)}, enableSql = ${sqlite})`,
+    ({ className, sqlite }) =>
+      `(className = ${text(className)}, uniqueKey = ${text(`fusebox-${className}`)}, enableSql = ${sqlite})`,
   );
   return config({
     services: [
@@ -63,7 +66,8 @@ export interface ServerConfig {
 /** A whole configuration file from written-out services. */
 export function config({ services, sockets }: ServerConfig): string {
   const opened = sockets.map(
-    ({ name, address, service: target }) => `(name = ${text(name)}, address = ${text(address)}, http = (), service = ${text(target)})`,
+    ({ name, address, service: target }) =>
+      `(name = ${text(name)}, address = ${text(address)}, http = (), service = ${text(target)})`,
   );
   return [
     'using Workerd = import "/workerd/workerd.capnp";',

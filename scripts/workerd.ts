@@ -11,7 +11,10 @@ const STOP_TIMEOUT_MS = 500;
 const MAX_LOG_LINES = 500;
 
 /** The package's one export is the path of the program; it has no types. */
-const { default: workerdPath, version } = createRequire(import.meta.url)('workerd') as { readonly default: string; readonly version: string };
+const { default: workerdPath, version } = createRequire(import.meta.url)('workerd') as {
+  readonly default: string;
+  readonly version: string;
+};
 
 export const WORKERD_VERSION = version;
 
@@ -21,6 +24,7 @@ export interface Workerd {
   readonly ports: Readonly<Record<string, number>>;
   /** The last lines that it wrote. */
   logs(): readonly string[];
+  isRunning(): boolean;
   /** Resolves when it has ended, for whatever reason. */
   readonly exited: Promise<void>;
   /** As a crash would end it: nothing is flushed. */
@@ -60,17 +64,22 @@ export async function startWorkerd(options: WorkerdOptions): Promise<Workerd> {
   const guard = guardAgainstOrphan(pid);
   void exited.then(() => guard.kill('SIGKILL'));
 
+  const isRunning = (): boolean => child.exitCode === null && child.signalCode === null;
   const end = async (signal: NodeJS.Signals): Promise<void> => {
-    if (child.exitCode !== null || child.signalCode !== null) return;
+    if (!isRunning()) return;
     child.kill(signal);
     const timer = setTimeout(() => child.kill('SIGKILL'), STOP_TIMEOUT_MS);
     await exited;
     clearTimeout(timer);
   };
-  return { pid, ports, logs: () => lines, exited, kill9: () => end('SIGKILL'), stop: () => end('SIGTERM') };
+  return { pid, ports, logs: () => lines, isRunning, exited, kill9: () => end('SIGKILL'), stop: () => end('SIGTERM') };
 }
 
-function listening(child: ChildProcess, sockets: readonly string[], said: () => string): Promise<Record<string, number>> {
+function listening(
+  child: ChildProcess,
+  sockets: readonly string[],
+  said: () => string,
+): Promise<Record<string, number>> {
   const ports: Record<string, number> = {};
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => {
@@ -101,7 +110,10 @@ function listening(child: ChildProcess, sockets: readonly string[], said: () => 
  * happened, so that `pid` does not outlive us. Kill the shell once `pid` has ended.
  */
 export function guardAgainstOrphan(pid: number): ChildProcess {
-  const guard = spawn('/bin/sh', ['-c', `cat >/dev/null; kill -9 ${pid} 2>/dev/null`], { stdio: ['pipe', 'ignore', 'ignore'], detached: true });
+  const guard = spawn('/bin/sh', ['-c', `cat >/dev/null; kill -9 ${pid} 2>/dev/null`], {
+    stdio: ['pipe', 'ignore', 'ignore'],
+    detached: true,
+  });
   guard.unref();
   return guard;
 }

@@ -1,5 +1,12 @@
 // The Anthropic API as far as agents use it: messages, whole or streamed, and the free token count.
-import { bytesOf, receivedKey, type Answer, type Provider, type ProviderRequest, type ServerEvent } from './exchange.ts';
+import {
+  bytesOf,
+  receivedKey,
+  type Answer,
+  type Provider,
+  type ProviderRequest,
+  type ServerEvent,
+} from './exchange.ts';
 import { countOf, listOf, objectOf, textOf, type Json, type JsonObject } from './json.ts';
 import { takeTurn, type Turn } from './turn.ts';
 import { withUsage } from './usage-lies.ts';
@@ -18,15 +25,18 @@ const ERROR_TYPES: Readonly<Record<number, string>> = {
 export const anthropic: Provider = {
   answer(request) {
     const { method, path, body } = request;
-    if (method === 'GET' && path === '/v1/models') return json({ data: [], has_more: false, first_id: null, last_id: null });
-    if (method !== 'POST' || (path !== '/v1/messages' && path !== '/v1/messages/count_tokens')) return problem(404, 'Not found');
+    if (method === 'GET' && path === '/v1/models')
+      return json({ data: [], has_more: false, first_id: null, last_id: null });
+    if (method !== 'POST' || (path !== '/v1/messages' && path !== '/v1/messages/count_tokens'))
+      return problem(404, 'Not found');
     const model = textOf(body['model']);
     if (model === null) return problem(400, 'model: Field required');
     const turn = turnOf(request, model);
     if (path === '/v1/messages/count_tokens') return json({ input_tokens: turn.usage.input });
     if (countOf(body['max_tokens'], 1) === null) return problem(400, 'max_tokens: Field required');
     const { usage: lie } = request.behaviour;
-    if (body['stream'] !== true) return json(withUsage(message(turn, content(turn), STOP[turn.finish]), 'usage', usageOf(turn), lie));
+    if (body['stream'] !== true)
+      return json(withUsage(message(turn, content(turn), STOP[turn.finish]), 'usage', usageOf(turn), lie));
     return {
       kind: 'stream',
       framing: 'sse',
@@ -34,7 +44,11 @@ export const anthropic: Provider = {
       failure: { event: 'error', data: { type: 'error', error: { type: 'overloaded_error', message: 'Overloaded' } } },
     };
   },
-  error: (status, text) => ({ type: 'error', error: { type: ERROR_TYPES[status] ?? 'api_error', message: text }, request_id: 'req_local' }),
+  error: (status, text) => ({
+    type: 'error',
+    error: { type: ERROR_TYPES[status] ?? 'api_error', message: text },
+    request_id: 'req_local',
+  }),
 };
 
 function turnOf(request: ProviderRequest, model: string): Turn {
@@ -48,7 +62,9 @@ function turnOf(request: ProviderRequest, model: string): Turn {
       const { type, name } = objectOf(tool);
       return type === undefined || type === 'custom' ? (textOf(name) ?? []) : [];
     }),
-    toolResults: messages.filter((entry) => listOf(objectOf(entry)['content']).some((part) => objectOf(part)['type'] === 'tool_result')).length,
+    toolResults: messages.filter((entry) =>
+      listOf(objectOf(entry)['content']).some((part) => objectOf(part)['type'] === 'tool_result'),
+    ).length,
     maxTokens: countOf(body['max_tokens'], 1),
     choices: 1,
     behaviour,
@@ -57,7 +73,15 @@ function turnOf(request: ProviderRequest, model: string): Turn {
 }
 
 function message(turn: Turn, blocks: readonly Json[], stop: string | null): JsonObject {
-  return { id: 'msg_local', type: 'message', role: 'assistant', model: turn.model, content: blocks, stop_reason: stop, stop_sequence: null };
+  return {
+    id: 'msg_local',
+    type: 'message',
+    role: 'assistant',
+    model: turn.model,
+    content: blocks,
+    stop_reason: stop,
+    stop_sequence: null,
+  };
 }
 
 function content(turn: Turn): Json[] {
@@ -71,24 +95,35 @@ function content(turn: Turn): Json[] {
 }
 
 function* events(turn: Turn, addUsage: (whole: JsonObject, usage: JsonObject) => JsonObject): Iterable<ServerEvent> {
-  const named = (data: JsonObject & { type: string }): ServerEvent => ({ event: data.type, data });
-  yield named({ type: 'message_start', message: addUsage(message(turn, [], null), { ...usageOf(turn), output_tokens: 1 }) });
+  yield named({
+    type: 'message_start',
+    message: addUsage(message(turn, [], null), { ...usageOf(turn), output_tokens: 1 }),
+  });
   let index = 0;
   if (turn.text !== '') {
     yield named({ type: 'content_block_start', index, content_block: { type: 'text', text: '' } });
     yield named({ type: 'ping' });
-    for (const text of turn.pieces()) yield named({ type: 'content_block_delta', index, delta: { type: 'text_delta', text } });
+    for (const text of turn.pieces())
+      yield named({ type: 'content_block_delta', index, delta: { type: 'text_delta', text } });
     yield named({ type: 'content_block_stop', index: index++ });
   }
   if (turn.toolCall !== null) {
     const block = { type: 'tool_use', id: 'toolu_local_1', name: turn.toolCall.name, input: {} };
     yield named({ type: 'content_block_start', index, content_block: block });
-    yield named({ type: 'content_block_delta', index, delta: { type: 'input_json_delta', partial_json: turn.toolCall.arguments } });
+    yield named({
+      type: 'content_block_delta',
+      index,
+      delta: { type: 'input_json_delta', partial_json: turn.toolCall.arguments },
+    });
     yield named({ type: 'content_block_stop', index });
   }
   const end = { type: 'message_delta', delta: { stop_reason: STOP[turn.finish], stop_sequence: null } };
   yield { event: end.type, data: addUsage(end, { output_tokens: turn.usage.output }), usage: true };
   yield named({ type: 'message_stop' });
+}
+
+function named(data: JsonObject & { type: string }): ServerEvent {
+  return { event: data.type, data };
 }
 
 function usageOf({ usage }: Turn): JsonObject {

@@ -4,7 +4,17 @@ import { isObject, listOf, objectOf, textOf, type Json, type JsonObject } from '
 
 export type UsageLie = 'none' | 'null' | 'negative' | 'nan' | 'huge' | 'small' | 'strings' | 'fraction' | 'twice';
 
-const USAGE_LIES: readonly string[] = ['none', 'null', 'negative', 'nan', 'huge', 'small', 'strings', 'fraction', 'twice'];
+const USAGE_LIES: ReadonlySet<string> = new Set<UsageLie>([
+  'none',
+  'null',
+  'negative',
+  'nan',
+  'huge',
+  'small',
+  'strings',
+  'fraction',
+  'twice',
+]);
 
 export interface Behaviour {
   /** Always asks for the same tool call again. */
@@ -159,5 +169,5 @@ function number(value: string, fallback: number): number {
 }
 
 function isUsageLie(value: string): value is UsageLie {
-  return USAGE_LIES.includes(value);
+  return USAGE_LIES.has(value);
 }

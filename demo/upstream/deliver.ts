@@ -33,7 +33,9 @@ export async function deliver(answer: Answer, delivery: Delivery): Promise<void>
     const retry = behaviour.status === 429 ? { 'retry-after': '1' } : {};
     sendJson(delivery, behaviour.status, errorBody(behaviour.status, 'This failure was asked for.'), retry);
   } else if (behaviour.html) {
-    response.writeHead(200, { 'content-type': 'text/html' }).end('<!doctype html><title>Not the API</title><p>A page, not an answer.');
+    response
+      .writeHead(200, { 'content-type': 'text/html' })
+      .end('<!doctype html><title>Not the API</title><p>A page, not an answer.');
   } else if (behaviour.bombBytes > 0) {
     await sendBomb(response, behaviour.bombBytes);
   } else if (answer.kind === 'stream') {
@@ -45,16 +47,26 @@ export async function deliver(answer: Answer, delivery: Delivery): Promise<void>
   }
 }
 
-function sendJson({ response }: Delivery, status: number, body: Extract<Answer, { kind: 'json' }>['body'], headers = {}): void {
+function sendJson(
+  { response }: Delivery,
+  status: number,
+  body: Extract<Answer, { kind: 'json' }>['body'],
+  headers = {},
+): void {
   if (status === 204) {
     response.writeHead(204).end();
     return;
   }
   const bytes = Buffer.from(writeJson(body));
-  response.writeHead(status, { 'content-type': 'application/json', 'content-length': bytes.length, ...headers }).end(bytes);
+  response
+    .writeHead(status, { 'content-type': 'application/json', 'content-length': bytes.length, ...headers })
+    .end(bytes);
 }
 
-async function sendJsonBadly(answer: Extract<Answer, { kind: 'json' }>, { response, behaviour }: Delivery): Promise<void> {
+async function sendJsonBadly(
+  answer: Extract<Answer, { kind: 'json' }>,
+  { response, behaviour }: Delivery,
+): Promise<void> {
   const text = writeJson(answer.body);
   const half = Math.ceil(text.length / 2);
   response.writeHead(answer.status, { 'content-type': 'application/json', ...answer.headers });
@@ -72,11 +84,17 @@ async function sendJsonBadly(answer: Extract<Answer, { kind: 'json' }>, { respon
   response.end(behaviour.truncate ? '' : text.slice(half));
 }
 
-async function sendEvents(answer: Extract<Answer, { kind: 'stream' }>, { response, behaviour }: Delivery): Promise<void> {
+async function sendEvents(
+  answer: Extract<Answer, { kind: 'stream' }>,
+  { response, behaviour }: Delivery,
+): Promise<void> {
   const { framing } = answer;
   const frame = framing === 'sse' ? sseFrame : arrayFrame();
   const paceMs = behaviour.endless ? Math.max(behaviour.paceMs, ENDLESS_PACE_MS) : behaviour.paceMs;
-  response.writeHead(200, { 'content-type': framing === 'sse' ? 'text/event-stream; charset=utf-8' : 'application/json', 'cache-control': 'no-cache' });
+  response.writeHead(200, {
+    'content-type': framing === 'sse' ? 'text/event-stream; charset=utf-8' : 'application/json',
+    'cache-control': 'no-cache',
+  });
   // Headers go out at once, as they do from a provider that has only begun to think.
   response.flushHeaders();
   let sent = 0;

@@ -22,7 +22,12 @@ export interface ServerEvent {
 }
 
 export type Answer =
-  | { readonly kind: 'json'; readonly status: number; readonly body: Json; readonly headers?: Readonly<Record<string, string>> }
+  | {
+      readonly kind: 'json';
+      readonly status: number;
+      readonly body: Json;
+      readonly headers?: Readonly<Record<string, string>>;
+    }
   | {
       readonly kind: 'stream';
       /** `array` is Gemini's streaming without `alt=sse`: one JSON array, element by element. */

@@ -1,5 +1,12 @@
 // The Gemini API as far as agents use it: generate, stream, count and embed, for any model named in the path.
-import { bytesOf, receivedKey, type Answer, type Provider, type ProviderRequest, type ServerEvent } from './exchange.ts';
+import {
+  bytesOf,
+  receivedKey,
+  type Answer,
+  type Provider,
+  type ProviderRequest,
+  type ServerEvent,
+} from './exchange.ts';
 import { countOf, listOf, objectOf, textOf, type Json, type JsonObject } from './json.ts';
 import { takeTurn, type Turn } from './turn.ts';
 import { withUsage } from './usage-lies.ts';
@@ -22,12 +29,14 @@ export const gemini: Provider = {
     if (request.method === 'GET' && /^\/v1(beta)?\/models$/.test(request.path)) return json({ models: [] });
     const match = METHOD_PATH.exec(request.path);
     if (request.method !== 'POST' || match === null) return problem(404, 'Requested entity was not found.');
-    const [, model = '', action] = match;
+    const [, model = '', action = ''] = match;
     const { behaviour, body } = request;
     switch (action) {
       case 'generateContent': {
         const turn = turnOf(request, model);
-        return json(withUsage(part(turn, content(turn), FINISH[turn.finish]), 'usageMetadata', usageOf(turn), behaviour.usage));
+        return json(
+          withUsage(part(turn, content(turn), FINISH[turn.finish]), 'usageMetadata', usageOf(turn), behaviour.usage),
+        );
       }
       case 'streamGenerateContent':
         return {
@@ -57,7 +66,10 @@ export const gemini: Provider = {
 function turnOf(request: ProviderRequest, model: string): Turn {
   const { behaviour } = request;
   // countTokens wraps the request that it counts.
-  const body = request.body['generateContentRequest'] === undefined ? request.body : objectOf(request.body['generateContentRequest']);
+  const body =
+    request.body['generateContentRequest'] === undefined
+      ? request.body
+      : objectOf(request.body['generateContentRequest']);
   const config = objectOf(body['generationConfig']);
   const contents = listOf(body['contents']);
   return takeTurn({
@@ -66,7 +78,9 @@ function turnOf(request: ProviderRequest, model: string): Turn {
     tools: listOf(body['tools']).flatMap((tool) =>
       listOf(objectOf(tool)['functionDeclarations']).flatMap((declared) => textOf(objectOf(declared)['name']) ?? []),
     ),
-    toolResults: contents.filter((entry) => listOf(objectOf(entry)['parts']).some((item) => 'functionResponse' in objectOf(item))).length,
+    toolResults: contents.filter((entry) =>
+      listOf(objectOf(entry)['parts']).some((item) => 'functionResponse' in objectOf(item)),
+    ).length,
     maxTokens: countOf(config['maxOutputTokens'], 1),
     choices: countOf(config['candidateCount'], 1) ?? 1,
     behaviour,
@@ -88,7 +102,9 @@ function content(turn: Turn): Json[] {
 }
 
 function functionCall({ toolCall }: Turn): Json[] {
-  return toolCall === null ? [] : [{ functionCall: { name: toolCall.name, args: JSON.parse(toolCall.arguments) as Json } }];
+  return toolCall === null
+    ? []
+    : [{ functionCall: { name: toolCall.name, args: JSON.parse(toolCall.arguments) as Json } }];
 }
 
 function* events(turn: Turn, { behaviour }: ProviderRequest): Iterable<ServerEvent> {

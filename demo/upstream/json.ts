@@ -24,7 +24,11 @@ export function objectOf(value: Json | undefined): JsonObject {
 }
 
 export function listOf(value: Json | undefined): readonly Json[] {
-  return Array.isArray(value) ? value : [];
+  return isList(value) ? value : [];
+}
+
+function isList(value: Json | undefined): value is readonly Json[] {
+  return Array.isArray(value);
 }
 
 export function textOf(value: Json | undefined): string | null {

@@ -24,13 +24,23 @@ export function answerChat(request: ProviderRequest): Answer {
     key: receivedKey(request.headers),
   });
   const usage = usageOf(turn);
-  if (body['stream'] !== true) return { kind: 'json', status: 200, body: withUsage(completion(turn), 'usage', usage, behaviour.usage) };
+  if (body['stream'] !== true)
+    return { kind: 'json', status: 200, body: withUsage(completion(turn), 'usage', usage, behaviour.usage) };
   const wantsUsage = objectOf(body['stream_options'])['include_usage'] === true;
   return {
     kind: 'stream',
     framing: 'sse',
     events: chunks(turn, wantsUsage ? (body_) => withUsage(body_, 'usage', usage, behaviour.usage) : null),
-    failure: { data: { error: { message: 'The server had an error while processing your request.', type: 'server_error', param: null, code: null } } },
+    failure: {
+      data: {
+        error: {
+          message: 'The server had an error while processing your request.',
+          type: 'server_error',
+          param: null,
+          code: null,
+        },
+      },
+    },
   };
 }
 
@@ -41,8 +51,20 @@ function completion(turn: Turn): JsonObject {
     refusal: null,
     ...(turn.toolCall === null ? {} : { tool_calls: [toolCall(turn)] }),
   };
-  const choices = Array.from({ length: turn.choices }, (_, index) => ({ index, message, logprobs: null, finish_reason: FINISH[turn.finish] }));
-  return { id: 'chatcmpl-local', object: 'chat.completion', created: CREATED, model: turn.model, choices, service_tier: 'default' };
+  const choices = Array.from({ length: turn.choices }, (_, index) => ({
+    index,
+    message,
+    logprobs: null,
+    finish_reason: FINISH[turn.finish],
+  }));
+  return {
+    id: 'chatcmpl-local',
+    object: 'chat.completion',
+    created: CREATED,
+    model: turn.model,
+    choices,
+    service_tier: 'default',
+  };
 }
 
 function* chunks(turn: Turn, addUsage: ((body: JsonObject) => JsonObject) | null): Iterable<ServerEvent> {
@@ -63,7 +85,10 @@ function* chunks(turn: Turn, addUsage: ((body: JsonObject) => JsonObject) | null
   yield* each({ role: 'assistant', content: '', refusal: null }, null);
   for (const content of turn.pieces()) yield* each({ content }, null);
   if (turn.toolCall !== null) {
-    yield* each({ tool_calls: [{ index: 0, ...toolCall(turn), function: { name: turn.toolCall.name, arguments: '' } }] }, null);
+    yield* each(
+      { tool_calls: [{ index: 0, ...toolCall(turn), function: { name: turn.toolCall.name, arguments: '' } }] },
+      null,
+    );
     yield* each({ tool_calls: [{ index: 0, function: { arguments: turn.toolCall.arguments } }] }, null);
   }
   yield* each({}, FINISH[turn.finish]);
@@ -72,7 +97,11 @@ function* chunks(turn: Turn, addUsage: ((body: JsonObject) => JsonObject) | null
 }
 
 function toolCall({ toolCall: call }: Turn): JsonObject {
-  return { id: 'call_local_1', type: 'function', function: { name: call?.name ?? '', arguments: call?.arguments ?? '' } };
+  return {
+    id: 'call_local_1',
+    type: 'function',
+    function: { name: call?.name ?? '', arguments: call?.arguments ?? '' },
+  };
 }
 
 function usageOf({ usage }: Turn): JsonObject {
@@ -81,7 +110,12 @@ function usageOf({ usage }: Turn): JsonObject {
     completion_tokens: usage.output,
     total_tokens: usage.input + usage.output,
     prompt_tokens_details: { cached_tokens: usage.cached, audio_tokens: 0 },
-    completion_tokens_details: { reasoning_tokens: usage.reasoning, audio_tokens: 0, accepted_prediction_tokens: 0, rejected_prediction_tokens: 0 },
+    completion_tokens_details: {
+      reasoning_tokens: usage.reasoning,
+      audio_tokens: 0,
+      accepted_prediction_tokens: 0,
+      rejected_prediction_tokens: 0,
+    },
   };
 }
 
@@ -100,6 +134,11 @@ function trailingToolResults(messages: readonly Json[]): number {
 }
 
 function invalid(param: string): Answer {
-  const error = { message: `Missing required parameter: '${param}'.`, type: 'invalid_request_error', param, code: 'missing_required_parameter' };
+  const error = {
+    message: `Missing required parameter: '${param}'.`,
+    type: 'invalid_request_error',
+    param,
+    code: 'missing_required_parameter',
+  };
   return { kind: 'json', status: 400, body: { error } };
 }

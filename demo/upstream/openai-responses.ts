@@ -12,7 +12,8 @@ export function answerResponse(request: ProviderRequest): Answer {
   const model = textOf(body['model']);
   if (model === null) return missingModel();
   const turn = turnOf(request, model);
-  const finish = (status: string): JsonObject => withUsage(response(turn, body, status, output(turn)), 'usage', usageOf(turn), behaviour.usage);
+  const finish = (status: string): JsonObject =>
+    withUsage(response(turn, body, status, output(turn)), 'usage', usageOf(turn), behaviour.usage);
   const status = turn.finish === 'length' ? 'incomplete' : 'completed';
   if (body['stream'] !== true) return { kind: 'json', status: 200, body: finish(status) };
   return {
@@ -21,7 +22,13 @@ export function answerResponse(request: ProviderRequest): Answer {
     events: numbered(events(turn, response(turn, body, 'in_progress', []), finish(status), status)),
     failure: {
       event: 'error',
-      data: { type: 'error', code: 'server_error', message: 'The server had an error while processing your request.', param: null, sequence_number: 999 },
+      data: {
+        type: 'error',
+        code: 'server_error',
+        message: 'The server had an error while processing your request.',
+        param: null,
+        sequence_number: 999,
+      },
     },
   };
 }
@@ -95,20 +102,39 @@ function response(turn: Turn, body: JsonObject, status: string, items: readonly 
 
 function output(turn: Turn): Json[] {
   const items: Json[] = [];
-  if (turn.text !== '') items.push(message(turn, 'completed', [{ type: 'output_text', text: turn.text, annotations: [], logprobs: [] }]));
+  if (turn.text !== '')
+    items.push(message(turn, 'completed', [{ type: 'output_text', text: turn.text, annotations: [], logprobs: [] }]));
   if (turn.toolCall !== null) items.push(functionCall(turn, 'completed', turn.toolCall.arguments));
   return items;
 }
 
 function message(turn: Turn, status: string, content: readonly Json[]): JsonObject {
-  return { id: 'msg_local', type: 'message', role: 'assistant', status: turn.finish === 'length' ? 'incomplete' : status, content };
+  return {
+    id: 'msg_local',
+    type: 'message',
+    role: 'assistant',
+    status: turn.finish === 'length' ? 'incomplete' : status,
+    content,
+  };
 }
 
 function functionCall(turn: Turn, status: string, args: string): JsonObject {
-  return { id: 'fc_local', type: 'function_call', call_id: 'call_local_1', name: turn.toolCall?.name ?? '', arguments: args, status };
+  return {
+    id: 'fc_local',
+    type: 'function_call',
+    call_id: 'call_local_1',
+    name: turn.toolCall?.name ?? '',
+    arguments: args,
+    status,
+  };
 }
 
-function* events(turn: Turn, begun: JsonObject, finished: JsonObject, status: string): Iterable<JsonObject & { type: string }> {
+function* events(
+  turn: Turn,
+  begun: JsonObject,
+  finished: JsonObject,
+  status: string,
+): Iterable<JsonObject & { type: string }> {
   yield { type: 'response.created', response: begun };
   yield { type: 'response.in_progress', response: begun };
   let index = 0;
@@ -121,7 +147,11 @@ function* events(turn: Turn, begun: JsonObject, finished: JsonObject, status: st
     for (const delta of turn.pieces()) yield { type: 'response.output_text.delta', ...at, delta, logprobs: [] };
     yield { type: 'response.output_text.done', ...at, text: turn.text, logprobs: [] };
     yield { type: 'response.content_part.done', ...at, part: full };
-    yield { type: 'response.output_item.done', output_index: at.output_index, item: message(turn, 'completed', [full]) };
+    yield {
+      type: 'response.output_item.done',
+      output_index: at.output_index,
+      item: message(turn, 'completed', [full]),
+    };
   }
   if (turn.toolCall !== null) {
     const at = { item_id: 'fc_local', output_index: index };
@@ -153,6 +183,11 @@ function usageOf({ usage }: Turn): JsonObject {
 }
 
 function missingModel(): Answer {
-  const error = { message: "Missing required parameter: 'model'.", type: 'invalid_request_error', param: 'model', code: 'missing_required_parameter' };
+  const error = {
+    message: "Missing required parameter: 'model'.",
+    type: 'invalid_request_error',
+    param: 'model',
+    code: 'missing_required_parameter',
+  };
   return { kind: 'json', status: 400, body: { error } };
 }

@@ -30,17 +30,32 @@ export const openai: Provider = {
     }
   },
   error: (status, message) => ({
-    error: { message, type: status >= 500 ? 'server_error' : 'invalid_request_error', param: null, code: status === 429 ? 'rate_limit_exceeded' : null },
+    error: {
+      message,
+      type: status >= 500 ? 'server_error' : 'invalid_request_error',
+      param: null,
+      code: status === 429 ? 'rate_limit_exceeded' : null,
+    },
   }),
 };
 
 function answerEmbeddings({ body, behaviour }: ProviderRequest): Answer {
-  const inputs: readonly Json[] = Array.isArray(body['input']) && typeof body['input'][0] !== 'number' ? listOf(body['input']) : [body['input'] ?? ''];
+  const inputs: readonly Json[] =
+    Array.isArray(body['input']) && typeof body['input'][0] !== 'number'
+      ? listOf(body['input'])
+      : [body['input'] ?? ''];
   const base64 = body['encoding_format'] === 'base64';
   const data = inputs.map((input, index) => ({ object: 'embedding', index, embedding: embedding(input, base64) }));
   const tokens = inputs.reduce((sum: number, input) => sum + Math.ceil(bytesOf(input) / 4), 0);
   const named = behaviour.model ?? textOf(body['model']) ?? 'text-embedding-3-small';
-  return json(withUsage({ object: 'list', data, model: named }, 'usage', { prompt_tokens: tokens, total_tokens: tokens }, behaviour.usage));
+  return json(
+    withUsage(
+      { object: 'list', data, model: named },
+      'usage',
+      { prompt_tokens: tokens, total_tokens: tokens },
+      behaviour.usage,
+    ),
+  );
 }
 
 function embedding(input: Json, base64: boolean): Json {

@@ -56,7 +56,8 @@ export function recorder(): Recorder {
         bodyBytes -= requests.shift()?.body.length ?? 0;
       }
       total++;
-      if (byPath.has(request.path) || byPath.size < MAX_PATHS) byPath.set(request.path, (byPath.get(request.path) ?? 0) + 1);
+      if (byPath.has(request.path) || byPath.size < MAX_PATHS)
+        byPath.set(request.path, (byPath.get(request.path) ?? 0) + 1);
       return request;
     },
     opened() {

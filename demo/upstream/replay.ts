@@ -74,7 +74,10 @@ export function readReplay(body: JsonObject): Replay {
 export async function sendReplay(replay: Replay, response: ServerResponse): Promise<void> {
   const bytes = shortened(Buffer.from(replay.body), replay.cut);
   if (replay.delayMs !== undefined) await sleep(replay.delayMs);
-  response.writeHead(replay.status ?? 200, { 'content-type': replay.contentType ?? 'application/json', ...replay.headers });
+  response.writeHead(replay.status ?? 200, {
+    'content-type': replay.contentType ?? 'application/json',
+    ...replay.headers,
+  });
   response.flushHeaders();
   const size = replay.chunkBytes ?? Math.max(1, bytes.length);
   for (let at = 0; at < bytes.length && !response.closed; at += size) {

@@ -12,9 +12,6 @@ import { recorder, type ReceivedRequest, type Stats } from './recorder.ts';
 import { readReplay, replayQueue, sendReplay, type Replay } from './replay.ts';
 import { ticketApi } from './tickets.ts';
 
-export type { ReceivedRequest, Stats } from './recorder.ts';
-export type { Replay } from './replay.ts';
-
 /** Above what the gateway lets through, so that its own bound is the one that is met. */
 const MAX_BODY_BYTES = 64 * 1024 * 1024;
 
@@ -73,7 +70,12 @@ export async function startUpstream({ port }: { readonly port: number }): Promis
     const { method, headers } = received;
     const path = received.path.slice(prefix.length + 1);
     const given = provider.answer({ method, path, query, headers, body, behaviour });
-    return deliver(given, { response, behaviour, key: receivedKey(headers), errorBody: (status, message) => provider.error(status, message) });
+    return deliver(given, {
+      response,
+      behaviour,
+      key: receivedKey(headers),
+      errorBody: (status, message) => provider.error(status, message),
+    });
   };
 
   const control = (received: ReceivedRequest, response: ServerResponse): void => {
@@ -88,7 +90,10 @@ export async function startUpstream({ port }: { readonly port: number }): Promis
         return sendPlain(response, 200, {});
       case 'POST /__behave': {
         const times = countOf(body['times'], 1);
-        behave(textOf(body['directives']) ?? '', { path: textOf(body['path']) ?? '', ...(times === null ? {} : { times }) });
+        behave(textOf(body['directives']) ?? '', {
+          path: textOf(body['path']) ?? '',
+          ...(times === null ? {} : { times }),
+        });
         return sendPlain(response, 200, {});
       }
       case 'POST /__replay':
@@ -103,7 +108,13 @@ export async function startUpstream({ port }: { readonly port: number }): Promis
     const body = await readBody(request);
     if (body === null) return sendPlain(response, 413, { error: 'body too large' });
     const [path = '/', ...rest] = (request.url ?? '/').split('?');
-    const received = { method: request.method ?? 'GET', path, query: rest.length === 0 ? '' : `?${rest.join('?')}`, headers: request.headers, body };
+    const received = {
+      method: request.method ?? 'GET',
+      path,
+      query: rest.length === 0 ? '' : `?${rest.join('?')}`,
+      headers: request.headers,
+      body,
+    };
     if (path.startsWith('/__')) return control({ ...received, json: parseObject(body), atMs: Date.now() }, response);
     record.opened();
     response.once('close', () => record.ended(response.writableFinished));

@@ -27,7 +27,11 @@ export function ticketApi(): Provider & { reset(): void } {
   };
 
   const change = ({ body }: ProviderRequest, ticket: Ticket): Answer => {
-    const changed = { ...ticket, title: textOf(body['title']) ?? ticket.title, status: textOf(body['status']) ?? ticket.status };
+    const changed = {
+      ...ticket,
+      title: textOf(body['title']) ?? ticket.title,
+      status: textOf(body['status']) ?? ticket.status,
+    };
     tickets.set(ticket.id, changed);
     return found(changed);
   };
@@ -65,7 +69,9 @@ export function ticketApi(): Provider & { reset(): void } {
 }
 
 function seeded(): Map<string, Ticket> {
-  return new Map(SEED.map((title, index) => [String(index + 1), { id: String(index + 1), title, status: 'open', comments: [] }]));
+  return new Map(
+    SEED.map((title, index) => [String(index + 1), { id: String(index + 1), title, status: 'open', comments: [] }]),
+  );
 }
 
 function shown({ id, title, status, comments }: Ticket): JsonObject {

@@ -18,7 +18,7 @@ export interface TurnRequest {
   readonly key: string | null;
 }
 
-export interface TurnUsage {
+interface TurnUsage {
   readonly input: number;
   /** Over all choices, reasoning included. */
   readonly output: number;
@@ -26,7 +26,7 @@ export interface TurnUsage {
   readonly cached: number;
 }
 
-export interface ToolCall {
+interface ToolCall {
   readonly name: string;
   /** As JSON text. */
   readonly arguments: string;
@@ -61,12 +61,15 @@ export function takeTurn(request: TurnRequest): Turn {
   const model = behaviour.model ?? request.model;
   const input = MESSAGE_OVERHEAD_TOKENS + Math.ceil(request.promptBytes / BYTES_PER_TOKEN);
   const cached = Math.min(behaviour.cachedTokens, input);
-  const ceiling = behaviour.ignoreMax ? MAX_OUTPUT_TOKENS : Math.min(request.maxTokens ?? MAX_OUTPUT_TOKENS, MAX_OUTPUT_TOKENS);
+  const ceiling = behaviour.ignoreMax
+    ? MAX_OUTPUT_TOKENS
+    : Math.min(request.maxTokens ?? MAX_OUTPUT_TOKENS, MAX_OUTPUT_TOKENS);
   const reasoning = Math.min(behaviour.reasoningTokens, ceiling);
   const left = ceiling - reasoning;
 
   const toolCall = wantedToolCall(request);
-  const toolTokens = toolCall === null ? 0 : Math.ceil((toolCall.name.length + toolCall.arguments.length) / BYTES_PER_TOKEN);
+  const toolTokens =
+    toolCall === null ? 0 : Math.ceil((toolCall.name.length + toolCall.arguments.length) / BYTES_PER_TOKEN);
   const calls = toolCall !== null && toolTokens <= left;
   const wanted = behaviour.tokens ?? (toolCall === null ? DEFAULT_OUTPUT_TOKENS : 0);
   const textTokens = Math.min(wanted, left - (calls ? toolTokens : 0));
@@ -93,7 +96,8 @@ function wantedToolCall(request: TurnRequest): ToolCall | null {
   const [name] = request.tools;
   if (name === undefined) return null;
   const { loop, steps } = request.behaviour;
-  if (loop) return { name, arguments: '{"order":"4411","why":"the last answer was not conclusive, so look once more"}' };
+  if (loop)
+    return { name, arguments: '{"order":"4411","why":"the last answer was not conclusive, so look once more"}' };
   if (request.toolResults < steps) return { name, arguments: `{"order":"${4_400 + request.toolResults}"}` };
   return null;
 }

@@ -45,7 +45,9 @@ function distort(value: Json | undefined, lie: UsageLie): Json {
       return String(value);
     case 'fraction':
       return value + 0.5;
-    default:
+    case 'none':
+    case 'null':
+    case 'twice':
       return value;
   }
 }

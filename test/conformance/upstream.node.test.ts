@@ -49,10 +49,17 @@ describe('upstreams that misbehave', { timeout: 30_000 }, () => {
   }
 
   /** One chat completion on a session of its own. */
-  async function ask(content: string, more: { readonly route?: string; readonly headers?: Readonly<Record<string, string>> } = {}): Promise<Asked> {
+  async function ask(
+    content: string,
+    more: { readonly route?: string; readonly headers?: Readonly<Record<string, string>> } = {},
+  ): Promise<Asked> {
     const { session, token } = await stack.issueSession();
     const body = { model: MODEL, max_completion_tokens: 400, messages: [{ role: 'user', content }] };
-    const response = await stack.call(`/${more.route ?? 'chat'}/v1/chat/completions`, { token, body, ...(more.headers === undefined ? {} : { headers: more.headers }) });
+    const response = await stack.call(`/${more.route ?? 'chat'}/v1/chat/completions`, {
+      token,
+      body,
+      ...(more.headers === undefined ? {} : { headers: more.headers }),
+    });
     const text = await response.text();
     const [entry, ...others] = await settledLedger(stack, session.id);
     expect(others).toEqual([]);
@@ -63,27 +70,54 @@ describe('upstreams that misbehave', { timeout: 30_000 }, () => {
   it('charges what each provider states, through its own SDK', async () => {
     const { session, token } = await stack.issueSession();
     const { url } = stack;
-    const chat = await openaiClient({ url, token, route: 'chat' }).chat.completions.create({ model: MODEL, messages: [{ role: 'user', content: 'hello' }] });
+    const chat = await openaiClient({ url, token, route: 'chat' }).chat.completions.create({
+      model: MODEL,
+      messages: [{ role: 'user', content: 'hello' }],
+    });
     const message = await anthropicClient({ url, token, route: 'claude' }).messages.create({
       model: 'claude-sonnet-4-6',
       max_tokens: 100,
       messages: [{ role: 'user', content: 'hello [[cached:2]]' }],
     });
-    const generated = await googleClient({ url, token, route: 'gemini' }).models.generateContent({ model: 'gemini-2.5-flash', contents: 'hello [[reasoning:7]]' });
+    const generated = await googleClient({ url, token, route: 'gemini' }).models.generateContent({
+      model: 'gemini-2.5-flash',
+      contents: 'hello [[reasoning:7]]',
+    });
     const entries = await settledLedger(stack, session.id);
     expect(entries.map(({ usage, estimated }) => ({ usage, estimated }))).toEqual([
       { estimated: false, usage: counts(chat.usage?.prompt_tokens, chat.usage?.completion_tokens) },
       {
         estimated: false,
-        usage: { ...counts(message.usage.input_tokens + (message.usage.cache_read_input_tokens ?? 0), message.usage.output_tokens), cache_read_tokens: 2 },
+        usage: {
+          ...counts(
+            message.usage.input_tokens + (message.usage.cache_read_input_tokens ?? 0),
+            message.usage.output_tokens,
+          ),
+          cache_read_tokens: 2,
+        },
       },
-      { estimated: false, usage: { ...counts(generated.usageMetadata?.promptTokenCount, (generated.usageMetadata?.candidatesTokenCount ?? 0) + 7), reasoning_tokens: 7 } },
+      {
+        estimated: false,
+        usage: {
+          ...counts(
+            generated.usageMetadata?.promptTokenCount,
+            (generated.usageMetadata?.candidatesTokenCount ?? 0) + 7,
+          ),
+          reasoning_tokens: 7,
+        },
+      },
     ]);
   });
 
   it("sends the provider's key and nothing of the agent's credential, address or machinery", async () => {
     const { response, token } = await ask('hello', {
-      headers: { 'x-forwarded-for': '203.0.113.9', cookie: 'a=b', 'x-fusebox-session': 'forged', 'cf-connecting-ip': '203.0.113.9', 'x-http-method-override': 'DELETE' },
+      headers: {
+        'x-forwarded-for': '203.0.113.9',
+        cookie: 'a=b',
+        'x-fusebox-session': 'forged',
+        'cf-connecting-ip': '203.0.113.9',
+        'x-http-method-override': 'DELETE',
+      },
     });
     expect(response.status).toBe(200);
     const [received] = stack.upstream.requests;
@@ -93,7 +127,8 @@ describe('upstreams that misbehave', { timeout: 30_000 }, () => {
   });
 
   it('passes a good answer on byte for byte', async () => {
-    const body = '{ "id":"x", "object":"chat.completion","model":"gpt-4o-mini", "choices":[{"index":0,"message":{"role":"assistant","content":"h\\u00e9 \u{1F600}"},"finish_reason":"stop"}],\n "usage":{"prompt_tokens":12,"completion_tokens":3,"total_tokens":15} }\n';
+    const body =
+      '{ "id":"x", "object":"chat.completion","model":"gpt-4o-mini", "choices":[{"index":0,"message":{"role":"assistant","content":"h\\u00e9 \u{1F600}"},"finish_reason":"stop"}],\n "usage":{"prompt_tokens":12,"completion_tokens":3,"total_tokens":15} }\n';
     stack.upstream.replayNext({ body, chunkBytes: 7 });
     const { text, entry } = await ask('anything');
     expect(text).toBe(body);
@@ -107,13 +142,16 @@ describe('upstreams that misbehave', { timeout: 30_000 }, () => {
     expect(entry).toMatchObject({ cost_usd: '0.000000', reason: `upstream-error-${status}` });
   });
 
-  it.each(['none', 'null', 'negative', 'nan', 'huge', 'strings', 'fraction'])('charges between nothing seen and the hold when usage is %s, and marks it', async (lie) => {
-    const { response, entry } = await ask(`[[tokens:50]] [[usage:${lie}]]`);
-    expect(response.status).toBe(200);
-    expect(entry.estimated || (entry.flags ?? []).length > 0).toBe(true);
-    expect(micro(entry.cost_usd)).toBeGreaterThan(0);
-    expect(micro(entry.cost_usd)).toBeLessThanOrEqual(micro(entry.hold_usd));
-  });
+  it.each(['none', 'null', 'negative', 'nan', 'huge', 'strings', 'fraction'])(
+    'charges between nothing seen and the hold when usage is %s, and marks it',
+    async (lie) => {
+      const { response, entry } = await ask(`[[tokens:50]] [[usage:${lie}]]`);
+      expect(response.status).toBe(200);
+      expect(entry.estimated || (entry.flags ?? []).length > 0).toBe(true);
+      expect(micro(entry.cost_usd)).toBeGreaterThan(0);
+      expect(micro(entry.cost_usd)).toBeLessThanOrEqual(micro(entry.hold_usd));
+    },
+  );
 
   it('takes no advantage of usage that is stated twice', async () => {
     const honest = await ask('[[tokens:50]]');
@@ -152,7 +190,10 @@ describe('upstreams that misbehave', { timeout: 30_000 }, () => {
     const { response, text } = await ask('[[echo-key]]');
     expect(JSON.stringify([...response.headers]) + text).not.toContain(KEY);
     const { token } = await stack.issueSession();
-    const error = await stack.call('/chat/v1/chat/completions', { token, body: { model: MODEL, messages: [{ role: 'user', content: '[[echo-key]] [[status:401]]' }] } });
+    const error = await stack.call('/chat/v1/chat/completions', {
+      token,
+      body: { model: MODEL, messages: [{ role: 'user', content: '[[echo-key]] [[status:401]]' }] },
+    });
     expect(JSON.stringify([...error.headers]) + (await error.text())).not.toContain(KEY);
   });
 
@@ -172,12 +213,15 @@ describe('upstreams that misbehave', { timeout: 30_000 }, () => {
     await expect.poll(() => stack.upstream.stats().open).toBe(0);
   });
 
-  it.each([521, 523, 525, 526, 530])('gives everything back when the platform answers %i: the upstream was never reached', async (status) => {
-    stack.upstream.replayNext({ status, body: 'error code', contentType: 'text/plain' });
-    const { response, text, entry } = await ask('hello');
-    expect([response.status, (JSON.parse(text) as { code: string }).code]).toEqual([503, 'upstream-unavailable']);
-    expect(entry).toMatchObject({ state: 'voided', cost_usd: '0.000000' });
-  });
+  it.each([521, 523, 525, 526, 530])(
+    'gives everything back when the platform answers %i: the upstream was never reached',
+    async (status) => {
+      stack.upstream.replayNext({ status, body: 'error code', contentType: 'text/plain' });
+      const { response, text, entry } = await ask('hello');
+      expect([response.status, (JSON.parse(text) as { code: string }).code]).toEqual([503, 'upstream-unavailable']);
+      expect(entry).toMatchObject({ state: 'voided', cost_usd: '0.000000' });
+    },
+  );
 
   it('says that an upstream is not there, and charges no more than the hold', async () => {
     // workerd on its own says "connection lost" for a refused connection as for a broken one: the worst is assumed.
@@ -188,11 +232,14 @@ describe('upstreams that misbehave', { timeout: 30_000 }, () => {
 
   it('disables a route whose key is missing, and no other', async () => {
     const { session, token } = await stack.issueSession();
-    const refused = await stack.call('/keyless/v1/chat/completions', { token, body: { model: MODEL, messages: [{ role: 'user', content: 'hello' }] } });
+    const refused = await stack.call('/keyless/v1/chat/completions', {
+      token,
+      body: { model: MODEL, messages: [{ role: 'user', content: 'hello' }] },
+    });
     expect(await problemOf(refused)).toMatchObject({ status: 503, code: 'upstream-unavailable' });
     expect(stack.upstream.requests).toEqual([]);
     expect(await settledLedger(stack, session.id)).toEqual([]);
-    const health = (await (await fetch(`${stack.url}/healthz`)).json()) as { routes: { disabled: unknown } };
+    const health = await (await fetch(`${stack.url}/healthz`)).json<{ routes: { disabled: unknown } }>();
     expect(health.routes.disabled).toEqual([{ route: 'keyless', missing: ['KEY_THAT_NOBODY_SET'] }]);
   });
 
@@ -210,5 +257,11 @@ describe('upstreams that misbehave', { timeout: 30_000 }, () => {
 });
 
 function counts(input: number | undefined, output: number | undefined): Record<string, number> {
-  return { input_tokens: input ?? Number.NaN, output_tokens: output ?? Number.NaN, cache_read_tokens: 0, cache_write_tokens: 0, reasoning_tokens: 0 };
+  return {
+    input_tokens: input ?? Number.NaN,
+    output_tokens: output ?? Number.NaN,
+    cache_read_tokens: 0,
+    cache_write_tokens: 0,
+    reasoning_tokens: 0,
+  };
 }

@@ -11,7 +11,11 @@ const CLAUDE = 'claude-sonnet-4-6';
 const GEMINI = 'gemini-2.5-flash';
 const LOOKUP = {
   type: 'function',
-  function: { name: 'look_up_order', description: 'Looks an order up', parameters: { type: 'object', properties: { order: { type: 'string' } } } },
+  function: {
+    name: 'look_up_order',
+    description: 'Looks an order up',
+    parameters: { type: 'object', properties: { order: { type: 'string' } } },
+  },
 } as const;
 
 let upstream: Upstream;
@@ -38,6 +42,32 @@ async function all<T>(items: AsyncIterable<T>): Promise<T[]> {
   return seen;
 }
 
+/** The arguments of the tool call that the model asks for after so many results; undefined when it asks for none. */
+async function toolWanted(directive: string, results: number): Promise<string | undefined> {
+  const call = { id: 'c', type: 'function' as const, function: { name: 'look_up_order', arguments: '{}' } };
+  const turns = Array.from({ length: results }, () => [
+    { role: 'assistant' as const, tool_calls: [call] },
+    { role: 'tool' as const, tool_call_id: 'c', content: 'nothing' },
+  ]).flat();
+  const answer = await openai.chat.completions.create({
+    model: MODEL,
+    tools: [LOOKUP],
+    messages: [...user(directive), ...turns],
+  });
+  const wanted = answer.choices[0]?.message.tool_calls?.[0];
+  return wanted?.type === 'function' ? wanted.function.arguments : undefined;
+}
+
+/** A chat completion without an SDK, so that nothing is hidden. */
+function ask(content: string, stream = false): Promise<Response> {
+  return fetch(`${upstream.url}/openai/v1/chat/completions`, {
+    method: 'POST',
+    headers: { authorization: 'Bearer sk-secret' },
+    redirect: 'manual',
+    body: JSON.stringify({ model: MODEL, stream, stream_options: { include_usage: true }, messages: user(content) }),
+  });
+}
+
 describe('as OpenAI', () => {
   it('answers a chat completion with the tokens asked for', async () => {
     const answer = await openai.chat.completions.create({ model: MODEL, messages: user('hello [[tokens:12]]') });
@@ -48,7 +78,12 @@ describe('as OpenAI', () => {
   });
 
   it('takes the maximum as a hard ceiling, per choice', async () => {
-    const answer = await openai.chat.completions.create({ model: MODEL, messages: user('[[tokens:500]]'), max_completion_tokens: 7, n: 2 });
+    const answer = await openai.chat.completions.create({
+      model: MODEL,
+      messages: user('[[tokens:500]]'),
+      max_completion_tokens: 7,
+      n: 2,
+    });
     expect(answer.choices.map((choice) => choice.finish_reason)).toEqual(['length', 'length']);
     expect(answer.usage?.completion_tokens).toBe(14);
   });
@@ -57,7 +92,9 @@ describe('as OpenAI', () => {
     const body = { model: MODEL, messages: user('hello [[tokens:30]]') };
     const whole = await openai.chat.completions.create(body);
     const bare = await all(await openai.chat.completions.create({ ...body, stream: true }));
-    const counted = await all(await openai.chat.completions.create({ ...body, stream: true, stream_options: { include_usage: true } }));
+    const counted = await all(
+      await openai.chat.completions.create({ ...body, stream: true, stream_options: { include_usage: true } }),
+    );
     const text = bare.map((chunk) => chunk.choices[0]?.delta.content ?? '').join('');
     expect(text).toBe(whole.choices[0]?.message.content);
     expect(bare.some((chunk) => chunk.usage)).toBe(false);
@@ -65,21 +102,11 @@ describe('as OpenAI', () => {
   });
 
   it('asks for the same tool call for ever when it loops, and for as many steps as it was told otherwise', async () => {
-    const ask = async (directive: string, results: number): Promise<string | undefined> => {
-      const call = { id: 'c', type: 'function' as const, function: { name: 'look_up_order', arguments: '{}' } };
-      const turns = Array.from({ length: results }, () => [
-        { role: 'assistant' as const, tool_calls: [call] },
-        { role: 'tool' as const, tool_call_id: 'c', content: 'nothing' },
-      ]).flat();
-      const answer = await openai.chat.completions.create({ model: MODEL, tools: [LOOKUP], messages: [...user(directive), ...turns] });
-      const wanted = answer.choices[0]?.message.tool_calls?.[0];
-      return wanted?.type === 'function' ? wanted.function.arguments : undefined;
-    };
-    const looping = [await ask('[[loop]]', 0), await ask('[[loop]]', 5)];
+    const looping = [await toolWanted('[[loop]]', 0), await toolWanted('[[loop]]', 5)];
     expect(looping[0]).toBeTypeOf('string');
     expect(looping[1]).toBe(looping[0]);
-    expect(await ask('[[steps:2]]', 1)).toBeTypeOf('string');
-    expect(await ask('[[steps:2]]', 2)).toBeUndefined();
+    expect(await toolWanted('[[steps:2]]', 1)).toBeTypeOf('string');
+    expect(await toolWanted('[[steps:2]]', 2)).toBeUndefined();
   });
 
   it('streams a tool call that the SDK puts together', async () => {
@@ -97,7 +124,11 @@ describe('as OpenAI', () => {
     expect(final.output_text).toBe(whole.output_text);
     expect(final.usage).toEqual(whole.usage);
     const short = await openai.responses.create({ ...body, max_output_tokens: 4 });
-    expect(short).toMatchObject({ status: 'incomplete', incomplete_details: { reason: 'max_output_tokens' }, usage: { output_tokens: 4 } });
+    expect(short).toMatchObject({
+      status: 'incomplete',
+      incomplete_details: { reason: 'max_output_tokens' },
+      usage: { output_tokens: 4 },
+    });
   });
 
   it('counts, compacts, embeds and lists', async () => {
@@ -129,7 +160,9 @@ describe('as Anthropic', () => {
     const short = await anthropic.messages.create({ model: CLAUDE, max_tokens: 5, messages: user('hello') });
     expect(short).toMatchObject({ stop_reason: 'max_tokens', usage: { output_tokens: 5 } });
     const tools = [{ name: 'look_up_order', input_schema: { type: 'object' as const } }];
-    const calling = await anthropic.messages.stream({ model: CLAUDE, max_tokens: 100, tools, messages: user('[[loop]]') }).finalMessage();
+    const calling = await anthropic.messages
+      .stream({ model: CLAUDE, max_tokens: 100, tools, messages: user('[[loop]]') })
+      .finalMessage();
     expect(calling.stop_reason).toBe('tool_use');
     expect(calling.content.at(-1)).toMatchObject({ type: 'tool_use', input: { order: '4411' } });
     const counted = await anthropic.messages.countTokens({ model: CLAUDE, messages: user('hello') });
@@ -156,7 +189,11 @@ describe('as Gemini', () => {
   });
 
   it('stops at maxOutputTokens and calls functions', async () => {
-    const short = await google.models.generateContent({ model: GEMINI, contents: 'hello', config: { maxOutputTokens: 6 } });
+    const short = await google.models.generateContent({
+      model: GEMINI,
+      contents: 'hello',
+      config: { maxOutputTokens: 6 },
+    });
     expect(short.candidates?.[0]?.finishReason).toBe('MAX_TOKENS');
     const config = { tools: [{ functionDeclarations: [{ name: 'look_up_order' }] }] };
     const calling = await google.models.generateContent({ model: GEMINI, contents: '[[loop]]', config });
@@ -175,7 +212,12 @@ describe('as a ticket API', () => {
     expect(created.headers.get('location')).toBe('/tickets/4');
     expect((await send('/4', 'PATCH', { status: 'closed' })).status).toBe(200);
     expect((await send('/4/comments', 'POST', { text: 'done' })).status).toBe(201);
-    expect(await (await fetch(`${at}/4`)).json()).toEqual({ id: '4', title: 'New', status: 'closed', comments: ['done'] });
+    expect(await (await fetch(`${at}/4`)).json()).toEqual({
+      id: '4',
+      title: 'New',
+      status: 'closed',
+      comments: ['done'],
+    });
     expect((await send('/4', 'DELETE')).status).toBe(204);
     expect((await fetch(`${at}/4`)).status).toBe(404);
     expect((await fetch(`${at}/1?behave=status:503`)).status).toBe(503);
@@ -183,14 +225,6 @@ describe('as a ticket API', () => {
 });
 
 describe('misbehaving', () => {
-  const ask = (content: string, stream = false): Promise<Response> =>
-    fetch(`${upstream.url}/openai/v1/chat/completions`, {
-      method: 'POST',
-      headers: { authorization: 'Bearer sk-secret' },
-      redirect: 'manual',
-      body: JSON.stringify({ model: MODEL, stream, stream_options: { include_usage: true }, messages: user(content) }),
-    });
-
   it.each([
     ['none', undefined],
     ['null', null],
@@ -201,7 +235,9 @@ describe('misbehaving', () => {
     ['fraction', 4.5],
     ['twice', 1],
   ])('states usage as %s', async (lie, expected) => {
-    const answer: { usage?: { completion_tokens: unknown } | null } = await (await ask(`[[tokens:4]] [[usage:${lie}]]`)).json();
+    const answer: { usage?: { completion_tokens: unknown } | null } = await (
+      await ask(`[[tokens:4]] [[usage:${lie}]]`)
+    ).json();
     expect(answer.usage === null ? null : answer.usage?.completion_tokens).toEqual(expected);
   });
 
@@ -215,13 +251,14 @@ describe('misbehaving', () => {
     const seen: string[] = [];
     await expect(
       (async () => {
-        for await (const chunk of (reset.body ?? new ReadableStream()).pipeThrough(new TextDecoderStream())) seen.push(chunk);
+        for await (const chunk of (reset.body ?? new ReadableStream()).pipeThrough(new TextDecoderStream()))
+          seen.push(chunk);
       })(),
     ).rejects.toThrow();
     expect(seen.join('').match(/data: /g)).toHaveLength(3);
     expect(await (await ask('[[truncate]]', true)).text()).not.toContain('[DONE]');
     const half = await (await ask('[[truncate]]')).text();
-    expect(() => JSON.parse(half)).toThrow();
+    expect(() => JSON.parse(half) as unknown).toThrow();
     await expect(ask('[[reset]]').then((answer) => answer.text())).rejects.toThrow();
   });
 
@@ -237,7 +274,10 @@ describe('misbehaving', () => {
 
   it('goes on for ever until the client leaves, and notices that', async () => {
     const abort = new AbortController();
-    const stream = await openai.chat.completions.create({ model: MODEL, stream: true, messages: user('[[endless]]') }, { signal: abort.signal });
+    const stream = await openai.chat.completions.create(
+      { model: MODEL, stream: true, messages: user('[[endless]]') },
+      { signal: abort.signal },
+    );
     let chunks = 0;
     for await (const _ of stream) if (++chunks === 20) break;
     abort.abort();
@@ -245,7 +285,10 @@ describe('misbehaving', () => {
   });
 
   it('behaves as told at the control endpoint, for as often as told', async () => {
-    await fetch(`${upstream.url}/__behave`, { method: 'POST', body: JSON.stringify({ directives: 'status:500', path: '/openai', times: 1 }) });
+    await fetch(`${upstream.url}/__behave`, {
+      method: 'POST',
+      body: JSON.stringify({ directives: 'status:500', path: '/openai', times: 1 }),
+    });
     expect([(await ask('hello')).status, (await ask('hello')).status]).toEqual([500, 200]);
     const requests: unknown = await (await fetch(`${upstream.url}/__requests`)).json();
     expect(requests).toHaveLength(2);
@@ -262,7 +305,10 @@ describe('misbehaving', () => {
     expect(cut.headers.get('content-type')).toBe('text/event-stream');
     expect(await cut.text()).toBe('data: {"a":1}\n\ndata: {"a":2}\n\n');
     expect((await fetch(`${upstream.url}/tickets`)).status).toBe(418);
-    await fetch(`${upstream.url}/__replay`, { method: 'POST', body: JSON.stringify({ body, cut: { bytes: 6 }, end: 'reset' }) });
+    await fetch(`${upstream.url}/__replay`, {
+      method: 'POST',
+      body: JSON.stringify({ body, cut: { bytes: 6 }, end: 'reset' }),
+    });
     await expect(ask('anything').then((answer) => answer.text())).rejects.toThrow();
     expect((await ask('anything')).status).toBe(200);
   });

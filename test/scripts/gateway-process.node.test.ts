@@ -20,7 +20,12 @@ let options: GatewayOptions;
 beforeAll(async () => {
   directory = await mkdtemp(join(tmpdir(), 'fusebox-test-'));
   secrets = await throwawaySecrets();
-  options = { port: 0, persist: directory, vars: secrets.vars, ...(await readPolicyTexts({ file: null, upstreamPort: 1 })) };
+  options = {
+    port: 0,
+    persist: directory,
+    vars: secrets.vars,
+    ...(await readPolicyTexts({ file: null, upstreamPort: 1 })),
+  };
 });
 afterAll(() => rm(directory, { recursive: true, force: true }));
 
@@ -37,7 +42,10 @@ function isAlive(pid: number): boolean {
 describe('the local runner', { timeout: 60_000 }, () => {
   it('keeps sessions over a crash and over a new start', async () => {
     const first = await startGateway(options);
-    const issued = await adminClient({ url: first.url, token: secrets.adminToken }).issue({ agent: 'a', scopes: ['llm:openai'] });
+    const issued = await adminClient({ url: first.url, token: secrets.adminToken }).issue({
+      agent: 'a',
+      scopes: ['llm:openai'],
+    });
     const { workerdPid } = first;
     await first.kill9();
     expect(isAlive(workerdPid)).toBe(false);
@@ -67,7 +75,9 @@ describe('the local runner', { timeout: 60_000 }, () => {
 
   it('says what the Worker says when it cannot serve', async () => {
     const { ADMIN_TOKEN: _left, ...vars } = secrets.vars;
-    await expect(startGateway({ ...options, persist: null, vars })).rejects.toThrow(/does not serve: .*ADMIN_TOKENS: the secret is missing/);
+    await expect(startGateway({ ...options, persist: null, vars })).rejects.toThrow(
+      /does not serve: .*ADMIN_TOKENS: the secret is missing/,
+    );
   });
 
   it('leaves no workerd behind when its owner is killed', async () => {
@@ -76,7 +86,9 @@ describe('the local runner', { timeout: 60_000 }, () => {
       `const gateway = await startGateway(${JSON.stringify({ ...options, persist: null })});`,
       'console.log(gateway.workerdPid); setTimeout(() => {}, 60000);',
     ].join('\n');
-    const owner = spawn(process.execPath, ['--input-type=module', '-e', program], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const owner = spawn(process.execPath, ['--input-type=module', '-e', program], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
     const [line] = (await once(createInterface({ input: owner.stdout }), 'line')) as [string];
     const pid = Number(line);
     expect(isAlive(pid)).toBe(true);

@@ -29,7 +29,9 @@ afterAll(async () => {
 });
 
 function start(args: readonly string[], environment: Readonly<Record<string, string>> = {}): Promise<Ended> {
-  const child = spawn(process.execPath, [join(ROOT, 'scripts', 'start.ts'), ...args], { env: { ...process.env, ...environment } });
+  const child = spawn(process.execPath, [join(ROOT, 'scripts', 'start.ts'), ...args], {
+    env: { ...process.env, ...environment },
+  });
   let out = '';
   let err = '';
   child.stdout.on('data', (chunk: Buffer) => (out += chunk.toString()));
@@ -51,14 +53,21 @@ describe('npm start', { timeout: 60_000 }, () => {
 
   it('names line, key and reason of a malformed policy', async () => {
     const file = join(directory, 'broken.yaml');
-    await writeFile(file, 'version: 1\nroutes:\n  x:\n    upstream: http://127.0.0.1:1\n    protocol: opnai\n    scope: a:b\n');
+    await writeFile(
+      file,
+      'version: 1\nroutes:\n  x:\n    upstream: http://127.0.0.1:1\n    protocol: opnai\n    scope: a:b\n',
+    );
     const { code, err } = await start(['--policy', file]);
     expect(code).toBe(1);
     expect(err).toMatch(/^broken\.yaml:5:\d+ routes\.x\.protocol: /);
   });
 
   it.each([
-    ['a signing key that is none', { SESSION_SIGNING_KEYS: 'secret-that-is-no-key' }, /^SESSION_SIGNING_KEYS: the secret is malformed/],
+    [
+      'a signing key that is none',
+      { SESSION_SIGNING_KEYS: 'secret-that-is-no-key' },
+      /^SESSION_SIGNING_KEYS: the secret is malformed/,
+    ],
     ['an admin token that is too short', { ADMIN_TOKEN: 'x' }, /^ADMIN_TOKEN: /],
   ])('refuses %s, without quoting it', async (_name, environment, message) => {
     const { code, err } = await start(['--port', '0', '--upstream-port', '0'], environment);
@@ -70,7 +79,9 @@ describe('npm start', { timeout: 60_000 }, () => {
   it('says which port is in use, and what to do', async () => {
     const gateway = await start(['--port', String(busyPort), '--no-upstream'], { ADMIN_TOKEN: 'for-this-test' });
     expect(gateway).toMatchObject({ code: 1, err: `port ${busyPort} is in use; choose another with --port\n` });
-    const upstream = await start(['--port', '0', '--upstream-port', String(busyPort)], { ADMIN_TOKEN: 'for-this-test' });
+    const upstream = await start(['--port', '0', '--upstream-port', String(busyPort)], {
+      ADMIN_TOKEN: 'for-this-test',
+    });
     expect(upstream.code).toBe(1);
     expect(upstream.err).toMatch(new RegExp(`^port ${busyPort} is in use; .*--upstream-port`));
   });

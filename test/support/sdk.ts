@@ -15,11 +15,19 @@ export interface SdkOptions {
 }
 
 export function openaiClient({ url, token, maxRetries, route = 'local-openai' }: SdkOptions): OpenAI {
-  return new OpenAI({ baseURL: `${url}/${route}/v1`, apiKey: token, ...(maxRetries === undefined ? {} : { maxRetries }) });
+  return new OpenAI({
+    baseURL: `${url}/${route}/v1`,
+    apiKey: token,
+    ...(maxRetries === undefined ? {} : { maxRetries }),
+  });
 }
 
 export function anthropicClient({ url, token, maxRetries, route = 'local-anthropic' }: SdkOptions): Anthropic {
-  return new Anthropic({ baseURL: `${url}/${route}`, apiKey: token, ...(maxRetries === undefined ? {} : { maxRetries }) });
+  return new Anthropic({
+    baseURL: `${url}/${route}`,
+    apiKey: token,
+    ...(maxRetries === undefined ? {} : { maxRetries }),
+  });
 }
 
 export function googleClient({ url, token, route = 'local-gemini' }: SdkOptions): GoogleGenAI {

@@ -29,7 +29,7 @@ export interface Stack {
   close(): Promise<void>;
 }
 
-export interface CallOptions {
+interface CallOptions {
   readonly token: string;
   readonly method?: string;
   /** Sent as JSON; makes the call a POST. */
@@ -51,7 +51,13 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   const { onLog } = options;
   let gateway: Gateway;
   try {
-    gateway = await startGateway({ port: 0, persist: null, vars: { ...vars, ...options.vars }, ...texts, ...(onLog === undefined ? {} : { onLog }) });
+    gateway = await startGateway({
+      port: 0,
+      persist: null,
+      vars: { ...vars, ...options.vars },
+      ...texts,
+      ...(onLog === undefined ? {} : { onLog }),
+    });
   } catch (error) {
     await upstream.close();
     throw error;
@@ -64,11 +70,20 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     admin,
     adminToken,
     issueSession: (request = {}) =>
-      admin.issue({ agent: 'tester', scopes: ALL_LOCAL_SCOPES, ...request, limits: { spend_usd: '1', requests_per_minute: 100_000, ...request.limits } }),
+      admin.issue({
+        agent: 'tester',
+        scopes: ALL_LOCAL_SCOPES,
+        ...request,
+        limits: { spend_usd: '1', requests_per_minute: 100_000, ...request.limits },
+      }),
     call(path, { token, method, body, headers, signal }) {
       return fetch(gateway.url + path, {
         method: method ?? (body === undefined ? 'GET' : 'POST'),
-        headers: { authorization: `Bearer ${token}`, ...(body === undefined ? {} : { 'content-type': 'application/json' }), ...headers },
+        headers: {
+          authorization: `Bearer ${token}`,
+          ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+          ...headers,
+        },
         ...(body === undefined ? {} : { body: JSON.stringify(body) }),
         ...(signal === undefined ? {} : { signal }),
         redirect: 'manual',
