@@ -80,15 +80,15 @@ export function createApp(config: Config, env: Bindings & Readonly<Record<string
   };
 }
 
-const RESERVED: ReadonlySet<string> = new Set([...RESERVED_ROUTE_NAMES, '']);
+const RESERVED: ReadonlySet<string> = new Set(RESERVED_ROUTE_NAMES);
 
-/** Whether the first path segment is one of Fusebox's own, by the raw URL. */
+/** Whether the first path segment is one of Fusebox's own, or there is none, by the raw URL. `//x` has an empty one, which nobody may fold away. */
 function isReserved(url: string): boolean {
   const start = url.indexOf('/', url.indexOf('://') + 3) + 1;
   if (start === 0) return true;
   let end = start;
   while (end < url.length && url[end] !== '/' && url[end] !== '?') end += 1;
-  return RESERVED.has(url.slice(start, end));
+  return end === start ? url[end] !== '/' : RESERVED.has(url.slice(start, end));
 }
 
 function notFound(): Response {
