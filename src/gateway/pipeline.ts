@@ -192,9 +192,11 @@ async function readCall(request: Request, path: RequestPath, route: Route, parts
   if (idempotency !== null && (idempotency === '' || idempotency.length > MAX_IDEMPOTENCY_KEY_CHARS)) {
     return refused('bad-request', `An Idempotency-Key has 1 to ${MAX_IDEMPOTENCY_KEY_CHARS} characters.`);
   }
+  const { method, headers } = request;
+  // An upstream's answer to TRACE is the request that it got, with the provider's key in it.
+  if (method === 'TRACE') return refused('bad-request', 'TRACE is not forwarded.');
   const body = await readBody(request);
   if (!body.ok) return body;
-  const { method, headers } = request;
   const call = route.protocol.read(
     { method, path: path.path, query: path.query, headers, body: body.value },
     { policy: parts.policy, route: route.policy, nowMs: parts.now() },
@@ -202,17 +204,25 @@ async function readCall(request: Request, path: RequestPath, route: Route, parts
   return call.ok ? accepted({ call: call.value, body: body.value, idempotency }) : call;
 }
 
+/** What cannot be sent must be refused before it is held for: the runtime's fetch throws on a body with these. */
+const BODILESS_METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD']);
+
 async function readBody(request: Request): Promise<Result<Uint8Array | null>> {
   if (request.body === null) return accepted(null);
   const read = await readBounded(request, MAX_REQUEST_BODY_BYTES);
+  if (read.ok && BODILESS_METHODS.has(request.method)) {
+    return read.bytes.length === 0 ? accepted(null) : refused('bad-request', `A ${request.method} request with a body cannot be forwarded.`);
+  }
   if (read.ok) return accepted(read.bytes);
   return read.why === 'too-large'
     ? refused('body-too-large', `A request body may have ${MAX_REQUEST_BODY_BYTES} bytes.`)
     : refused('bad-request', 'The request body ended early.');
 }
 
-function outboundHeaders(request: Request, { requestHeaders, auth }: Route): Headers {
+function outboundHeaders(request: Request, { requestHeaders, auth, policy }: Route): Headers {
   const headers = requestHeaders(request.headers);
+  // Read and priced as JSON in UTF-8, so it must be nothing else to the provider, whatever charset the client names.
+  if (policy.protocol !== 'http' && headers.has('content-type')) headers.set('content-type', 'application/json');
   if (auth.ready && auth.header !== null) headers.set(auth.header.name, auth.header.value);
   return headers;
 }
