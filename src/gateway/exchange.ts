@@ -199,14 +199,20 @@ export class Exchange {
     }
   }
 
-  /** Extends the hold while there is ceiling left that it does not cover, doubling it, before what it pays for is passed on. */
+  /**
+   * Extends the hold while there is ceiling left that it does not cover, before what it pays for is passed on: doubles it,
+   * and more where one event, or the provider's own count, says more.
+   */
   async #cover(): Promise<Denial | null> {
     const { call, admitted, session } = this.#parts;
     const { output, inputTokens } = call.demand;
     if (output === null || admitted.outputTokens === null) return null;
     const held = this.#receipt.tokens - inputTokens;
-    if (held >= admitted.outputTokens || this.#meter.reading().outputTokensBound < held * EXTEND_AT) return null;
-    const wanted = holdFor(call.demand, Math.min(admitted.outputTokens, held * 2));
+    if (held >= admitted.outputTokens) return null;
+    const { outputTokensBound, stated } = this.#meter.reading();
+    const used = Math.max(outputTokensBound, stated?.outputTokens ?? 0);
+    if (used < held * EXTEND_AT) return null;
+    const wanted = holdFor(call.demand, Math.min(admitted.outputTokens, Math.max(held * 2, Math.ceil(used / EXTEND_AT))));
     try {
       const answer = await session.extend({ receipt: this.#receipt, microUsd: microUsd(wanted.microUsd), tokens: wanted.tokens });
       if (!answer.extended) return answer.denial;
