@@ -23,6 +23,8 @@ export const MAX_SEGMENTS = 16;
 // Requests
 /** Long conversations with pictures reach some MB; an isolate has 128 MB for everything. */
 export const MAX_REQUEST_BODY_BYTES = 16 * MIB;
+/** A client that is still sending hears no answer, so a body that is refused is read on, up to this; it is not kept. */
+export const MAX_DRAINED_BODY_BYTES = 64 * MIB;
 /** Parsers of the providers stop near here too; deeper is an attack on the stack. */
 export const MAX_JSON_DEPTH = 128;
 /** What a URL may be before it is read. */

@@ -12,12 +12,15 @@ export interface Message {
   arrayBuffer(): Promise<ArrayBuffer>;
 }
 
-/** Reads a body to its end, or stops once it is larger than `maxBytes`. */
-export async function readBounded(message: Message, maxBytes: number): Promise<BoundedRead> {
+/**
+ * Reads a body to its end, or stops once it is larger than `maxBytes`. `drainBytes`: how far a body that is too large is
+ * read on before that is said; 0 breaks it off.
+ */
+export async function readBounded(message: Message, maxBytes: number, drainBytes = 0): Promise<BoundedRead> {
   const statedBytes = message.headers.get('content-length');
-  if (statedBytes === null || message.headers.has('content-encoding')) return readPieces(message.body, maxBytes);
+  if (statedBytes === null || message.headers.has('content-encoding')) return readPieces(message.body, maxBytes, drainBytes);
   if (Number(statedBytes) > maxBytes) {
-    void message.body?.cancel();
+    if (message.body !== null) await drain(message.body.getReader(), Number(statedBytes) > drainBytes ? 0 : drainBytes);
     return { ok: false, why: 'too-large' };
   }
   try {
@@ -28,7 +31,7 @@ export async function readBounded(message: Message, maxBytes: number): Promise<B
   }
 }
 
-async function readPieces(body: ReadableStream<Uint8Array> | null, maxBytes: number): Promise<BoundedRead> {
+async function readPieces(body: ReadableStream<Uint8Array> | null, maxBytes: number, drainBytes: number): Promise<BoundedRead> {
   if (body === null) return { ok: true, bytes: new Uint8Array() };
   const reader = body.getReader();
   const pieces: Uint8Array[] = [];
@@ -39,7 +42,7 @@ async function readPieces(body: ReadableStream<Uint8Array> | null, maxBytes: num
       if (done) break;
       total += value.length;
       if (total > maxBytes) {
-        void reader.cancel();
+        await drain(reader, drainBytes - total);
         return { ok: false, why: 'too-large' };
       }
       pieces.push(value);
@@ -56,6 +59,20 @@ async function readPieces(body: ReadableStream<Uint8Array> | null, maxBytes: num
     at += piece.length;
   }
   return { ok: true, bytes };
+}
+
+/** Throws away at most `maxBytes` more, and breaks off what is left. */
+async function drain(reader: ReadableStreamDefaultReader<Uint8Array>, maxBytes: number): Promise<void> {
+  try {
+    for (let left = maxBytes; left > 0; ) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      left -= value.length;
+    }
+  } catch {
+    return;
+  }
+  void reader.cancel().catch(() => undefined);
 }
 
 export interface PassageEnd {

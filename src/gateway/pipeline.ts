@@ -9,6 +9,7 @@ import { problemResponse } from '../http/problem.ts';
 import { type RequestPath, readRequestPath } from '../http/request-path.ts';
 import {
   LEASE_MARGIN_MS,
+  MAX_DRAINED_BODY_BYTES,
   MAX_IDEMPOTENCY_KEY_CHARS,
   MAX_REQUEST_BODY_BYTES,
   SNAPSHOT_BESIDE_ADMISSION_MS,
@@ -209,7 +210,7 @@ const BODILESS_METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD']);
 
 async function readBody(request: Request): Promise<Result<Uint8Array | null>> {
   if (request.body === null) return accepted(null);
-  const read = await readBounded(request, MAX_REQUEST_BODY_BYTES);
+  const read = await readBounded(request, MAX_REQUEST_BODY_BYTES, MAX_DRAINED_BODY_BYTES);
   if (read.ok && BODILESS_METHODS.has(request.method)) {
     return read.bytes.length === 0 ? accepted(null) : refused('bad-request', `A ${request.method} request with a body cannot be forwarded.`);
   }
