@@ -20,6 +20,12 @@ routes:
 const encoded = (value: object | string): string =>
   Buffer.from(typeof value === 'string' ? value : JSON.stringify(value)).toString('base64url');
 
+const seconds = (offset: number): number => Math.floor(Date.now() / 1_000) + offset;
+
+interface Published {
+  readonly keys: readonly { readonly x: string }[];
+}
+
 describe('credentials', () => {
   let stack: Stack;
   let keys: Keys;
@@ -104,9 +110,7 @@ describe('credentials', () => {
   });
 
   it('refuses a token that is signed with a public key as if it were a secret', async () => {
-    const published = (await (await fetch(`${stack.url}/.well-known/jwks.json`)).json()) as {
-      keys: { x: string; kid: string }[];
-    };
+    const published = await (await fetch(`${stack.url}/.well-known/jwks.json`)).json<Published>();
     expect(JSON.stringify(published)).not.toContain('"d"');
     const [key] = published.keys;
     for (const secret of [JSON.stringify(key), key?.x ?? '', Buffer.from(key?.x ?? '', 'base64url')]) {
@@ -149,7 +153,6 @@ describe('credentials', () => {
     ).toEqual(INVALID);
   });
 
-  const seconds = (offset: number): number => Math.floor(Date.now() / 1_000) + offset;
   const wrong: readonly (readonly [string, () => Readonly<Record<string, unknown>>])[] = [
     ['another issuer', () => ({ iss: 'other' })],
     ['no issuer', () => ({ iss: undefined })],
@@ -309,7 +312,7 @@ describe('credentials', () => {
         headers: { authorization: `Bearer ${stack.adminToken}`, 'content-type': 'application/json' },
         body: JSON.stringify({ reason: 'rotation', ...body }),
       });
-    const { token: after } = (await (await rotate({ ttl_seconds: 900 })).json()) as { token: string };
+    const { token: after } = await (await rotate({ ttl_seconds: 900 })).json<{ token: string }>();
     expect(after).not.toBe(before);
     for (const credential of [before, after, before]) expect((await get(credential)).status).toBe(200);
     await settledLedger(stack, session.id);
