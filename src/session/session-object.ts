@@ -196,7 +196,7 @@ export class SessionObject extends DurableObject<Env> implements SessionRpc {
   }
 
   #arm(session: Session): void {
-    const due = this.#dueMs(session);
+    const due = Math.max(Date.now(), this.#dueMs(session));
     if (due === Number.POSITIVE_INFINITY || (this.#alarmAtMs !== null && this.#alarmAtMs <= due)) return;
     this.#alarmAtMs = due;
     void this.ctx.storage.setAlarm(due);
