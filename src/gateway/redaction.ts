@@ -1,22 +1,51 @@
 // Keeps the provider's key from coming back in an answer. An upstream that echoes what it received is not trusted to
-// have meant well.
+// have meant well, nor to write it as it got it: in JSON every character has more than one spelling (RFC 8259 section 7).
 
 const MASK = '[redacted]';
+const MASK_BYTE = '*'.charCodeAt(0);
 /** Shorter values would match by chance. */
 const MIN_SECRET_CHARS = 8;
+const BACKSLASH = 0x5c;
+const LETTER_U = 0x75;
 
 export interface Redaction {
   readonly text: string;
   readonly found: boolean;
 }
 
-/** Replaces every occurrence of a secret in whole text. */
+/** Replaces every occurrence of a secret in whole text, plain or escaped as in JSON. */
 export function redact(text: string, secrets: readonly string[]): Redaction {
   let clean = text;
   for (const secret of secrets) {
-    if (secret.length >= MIN_SECRET_CHARS && clean.includes(secret)) clean = clean.replaceAll(secret, MASK);
+    if (secret.length < MIN_SECRET_CHARS) continue;
+    if (clean.includes(secret)) clean = clean.replaceAll(secret, MASK);
+    // Without a backslash nothing is escaped, and the search is not worth its time.
+    if (clean.includes('\\')) clean = clean.replace(spellingsOf(secret), MASK);
   }
   return { text: clean, found: clean !== text };
+}
+
+/** By secret: there are as many as the configuration has. */
+const spellings = new Map<string, RegExp>();
+
+function spellingsOf(secret: string): RegExp {
+  let pattern = spellings.get(secret);
+  if (pattern === undefined) {
+    pattern = new RegExp(Array.from(secret, spellingOf).join(''), 'g');
+    spellings.set(secret, pattern);
+  }
+  return pattern;
+}
+
+/** A character as it is, after a backslash if it is a sign, or as \uXXXX in either case. */
+function spellingOf(character: string): string {
+  const plain = character.replace(/[\\^$.*+?()[\]{}|/-]/, String.raw`\$&`);
+  const escaped = /[A-Za-z0-9]/.test(character) ? plain : String.raw`\\?${plain}`;
+  const digits = Array.from(
+    character.charCodeAt(0).toString(16).padStart(4, '0'),
+    (digit) => `[${digit}${digit.toUpperCase()}]`,
+  );
+  return String.raw`(?:${escaped}|\\u${digits.join('')})`;
 }
 
 /** Drops every header whose value holds a secret. */
@@ -26,19 +55,19 @@ export function redactHeaders(headers: Headers, secrets: readonly string[]): voi
 }
 
 /**
- * Replaces secrets in bytes that pass in pieces: holds back as many bytes as a secret may have begun in. Secrets are
- * header values, so they are ASCII; the mask is as long as the secret, so that lengths stay true.
+ * Replaces secrets in bytes that pass in pieces, plain or escaped as in JSON: holds back only what a secret may have begun
+ * in. Secrets are header values, so they are ASCII; the mask is as long as what it covers, so that lengths stay true.
  */
 export class RedactingPassage {
   readonly #secrets: readonly Uint8Array[];
-  readonly #keepBytes: number;
   #tail: Uint8Array = new Uint8Array();
   found = false;
 
   constructor(secrets: readonly string[]) {
     const encoder = new TextEncoder();
-    this.#secrets = secrets.filter((secret) => secret.length >= MIN_SECRET_CHARS).map((secret) => encoder.encode(secret));
-    this.#keepBytes = Math.max(0, ...this.#secrets.map((secret) => secret.length - 1));
+    this.#secrets = secrets
+      .filter((secret) => secret.length >= MIN_SECRET_CHARS)
+      .map((secret) => encoder.encode(secret));
   }
 
   push(chunk: Uint8Array): Uint8Array {
@@ -46,8 +75,8 @@ export class RedactingPassage {
     const bytes = new Uint8Array(this.#tail.length + chunk.length);
     bytes.set(this.#tail);
     bytes.set(chunk, this.#tail.length);
-    this.#mask(bytes);
-    const cut = Math.max(0, bytes.length - this.#keepBytes);
+    let cut = bytes.length;
+    for (const secret of this.#secrets) cut = Math.min(cut, this.#mask(bytes, secret));
     this.#tail = bytes.slice(cut);
     return bytes.subarray(0, cut);
   }
@@ -56,21 +85,51 @@ export class RedactingPassage {
     return this.#tail;
   }
 
-  #mask(bytes: Uint8Array): void {
-    for (const secret of this.#secrets) {
-      for (let at = indexOf(bytes, secret, 0); at >= 0; at = indexOf(bytes, secret, at + secret.length)) {
-        bytes.fill('*'.charCodeAt(0), at, at + secret.length);
-        this.found = true;
-      }
+  /** Masks in place; returns where a secret begins that these bytes do not end, or their length. */
+  #mask(bytes: Uint8Array, secret: Uint8Array): number {
+    const [first] = secret;
+    for (let at = 0; at < bytes.length; at += 1) {
+      if (bytes[at] !== first && bytes[at] !== BACKSLASH) continue;
+      const length = matchAt(bytes, at, secret);
+      if (length === 'unfinished') return at;
+      if (length === 0) continue;
+      bytes.fill(MASK_BYTE, at, at + length);
+      this.found = true;
+      at += length - 1;
     }
+    return bytes.length;
   }
 }
 
-function indexOf(bytes: Uint8Array, wanted: Uint8Array, from: number): number {
-  const [first] = wanted;
-  if (first === undefined) return -1;
-  for (let at = bytes.indexOf(first, from); at >= 0; at = bytes.indexOf(first, at + 1)) {
-    if (wanted.every((byte, offset) => bytes[at + offset] === byte)) return at;
+function isLetterOrDigit(code: number): boolean {
+  return /[A-Za-z0-9]/.test(String.fromCharCode(code));
+}
+
+/** How many bytes from `at` on spell the secret; 0 where they do not; `unfinished` where they do as far as they go. */
+function matchAt(bytes: Uint8Array, at: number, secret: Uint8Array): number | 'unfinished' {
+  let position = at;
+  for (const code of secret) {
+    const byte = bytes[position];
+    if (byte === undefined) return 'unfinished';
+    if (byte === code) {
+      position += 1;
+      if (code === BACKSLASH && bytes[position] === BACKSLASH) position += 1;
+      continue;
+    }
+    if (byte !== BACKSLASH) return 0;
+    const next = bytes[position + 1];
+    if (next === undefined) return 'unfinished';
+    if (next === LETTER_U) {
+      const digits = String.fromCharCode(...bytes.subarray(position + 2, position + 6));
+      const wanted = code.toString(16).padStart(4, '0');
+      if (!wanted.startsWith(digits.toLowerCase())) return 0;
+      if (digits.length < wanted.length) return 'unfinished';
+      position += 6;
+    } else {
+      // Only signs can stand after a backslash: before a letter it belongs to what comes before it.
+      if (next !== code || isLetterOrDigit(code)) return 0;
+      position += 2;
+    }
   }
-  return -1;
+  return position - at;
 }
