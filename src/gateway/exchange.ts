@@ -36,6 +36,8 @@ export type ExchangeAnswer =
 
 /** Waits between tries to settle; after the last the hold expires by itself, charged in full. */
 const SETTLE_RETRY_DELAYS_MS = [100, 1_000, 5_000, 15_000];
+/** RFC 9110 section 15; the platform makes no answer with another. */
+const MAX_STATUS = 599;
 /** Statuses that cannot carry a body (RFC 9110, section 6.4.1). */
 const BODILESS = new Set([101, 204, 205, 304]);
 
@@ -111,6 +113,11 @@ export class Exchange {
     const headers = this.#parts.route.responseHeaders(response.headers);
     redactHeaders(headers, this.#secrets());
     const { status, body } = response;
+    if (status > MAX_STATUS) {
+      await body?.cancel();
+      this.#settle({ how: 'lost', reason: 'stream-lost' });
+      return { ok: false, denial: { code: 'upstream-refused', detail: 'The upstream answered with a status that HTTP does not have.' } };
+    }
     const answer = (content: BodyInit | null): ExchangeAnswer => ({ ok: true, status, body: content, headers, clamped });
     if (body === null || BODILESS.has(status)) {
       this.#settle(status >= 400 ? { how: 'upstream-error', status } : { how: 'completed' });
@@ -136,6 +143,8 @@ export class Exchange {
     }
     const text = new TextDecoder().decode(read.bytes);
     this.#meter.answer(text);
+    // A stream's hold is small at first. Where a whole answer came instead, it has to cover that as far as money reaches.
+    await this.#cover();
     this.#settle({ how: 'completed' });
     const clean = redact(text, this.#secrets());
     if (clean.found) this.#parts.alert('provider-key-echoed');
