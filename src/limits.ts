@@ -52,7 +52,7 @@ export const BLOCK_FRACTION_OF_LIMIT = 0.01;
 /** The block covers this much of recent holds. */
 export const BLOCK_WINDOW_MS = 2 * SECOND;
 /** Settlements and memory-admitted holds become durable together after this long. */
-export const BATCH_DELAY_MS = 50;
+export const BATCH_DELAY_MS = 200;
 /** Without admissions for this long the ceiling comes down, so that an idle eviction loses nothing (eviction comes after 10 s). */
 export const SEAL_AFTER_MS = 5 * SECOND;
 /** What is worth keeping and urgent to nobody (a count of refusals) is written after this long. */

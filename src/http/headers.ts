@@ -92,25 +92,23 @@ export function mayForward(name: string): boolean {
  * are dropped (RFC 9110 section 7.6.1). `accept-encoding` is set to `identity`: answers are metered as they pass.
  */
 export function requestHeaderFilter(lists: HeaderLists): HeaderFilter {
-  const allowed = allowList([...COMMON_REQUEST_HEADERS, ...lists.names], mayForward);
+  const isAllowed = allowList([...COMMON_REQUEST_HEADERS, ...lists.names], mayForward);
   return (from) => {
-    const to = new Headers();
     const dropped = namedByConnection(from.get('connection'));
-    copyAllowed({ from, to, allowed, may: (name) => mayForward(name) && !dropped.includes(name) });
-    to.set('accept-encoding', 'identity');
-    return to;
+    const to = allowedOf(from, (name) => isAllowed(name) && !dropped.includes(name));
+    to['accept-encoding'] = 'identity';
+    return new Headers(to);
   };
 }
 
 /** Makes the filter of a route's answer headers, once per route. The provider's `x-request-id` comes back as `x-upstream-request-id`. */
 export function responseHeaderFilter(lists: HeaderLists): HeaderFilter {
-  const allowed = allowList([...COMMON_RESPONSE_HEADERS, ...lists.names], mayReturn);
+  const isAllowed = allowList([...COMMON_RESPONSE_HEADERS, ...lists.names], mayReturn);
   return (from) => {
-    const to = new Headers();
-    copyAllowed({ from, to, allowed, may: mayReturn });
+    const to = allowedOf(from, isAllowed);
     const upstreamId = from.get('x-request-id');
-    if (upstreamId !== null) to.set('x-upstream-request-id', upstreamId);
-    return to;
+    if (upstreamId !== null) to['x-upstream-request-id'] = upstreamId;
+    return new Headers(to);
   };
 }
 
@@ -122,34 +120,34 @@ function isRefused(name: string, never: ReadonlySet<string>, prefixes: readonly 
   return never.has(name) || HOP_BY_HOP.has(name) || prefixes.some((prefix) => name.startsWith(prefix));
 }
 
-interface AllowList {
-  readonly exact: readonly string[];
-  readonly prefixes: readonly string[];
-}
+type Verdict = (name: string) => boolean;
 
-function allowList(names: readonly string[], may: (name: string) => boolean): AllowList {
-  const lower = [...new Set(names.map((name) => name.toLowerCase()))];
-  return {
-    exact: lower.filter((name) => !name.endsWith('*') && may(name)),
-    prefixes: lower.filter((name) => name.endsWith('*')).map((name) => name.slice(0, -1)),
+/** Names come from outside; beyond this many no more verdicts are remembered. */
+const MAX_VERDICTS = 512;
+
+/** Whether a name (lower case) is on the list, remembered per name: the same few come with every request. */
+function allowList(names: readonly string[], may: Verdict): Verdict {
+  const lower = names.map((name) => name.toLowerCase());
+  const exact = new Set(lower.filter((name) => !name.endsWith('*')));
+  const prefixes = lower.filter((name) => name.endsWith('*')).map((name) => name.slice(0, -1));
+  const verdicts = new Map<string, boolean>();
+  return (name) => {
+    const known = verdicts.get(name);
+    if (known !== undefined) return known;
+    const listed = exact.has(name) || prefixes.some((prefix) => name.startsWith(prefix));
+    const verdict = listed && may(name);
+    if (verdicts.size < MAX_VERDICTS) verdicts.set(name, verdict);
+    return verdict;
   };
 }
 
-function copyAllowed(options: {
-  readonly from: Headers;
-  readonly to: Headers;
-  readonly allowed: AllowList;
-  readonly may: (name: string) => boolean;
-}): void {
-  const { from, to, allowed, may } = options;
-  for (const name of allowed.exact) {
-    const value = from.get(name);
-    if (value !== null && may(name)) to.set(name, value);
-  }
-  if (allowed.prefixes.length === 0) return;
+/** One pass over what came: every look-up by name in the runtime's headers costs more than this object. */
+function allowedOf(from: Headers, isAllowed: Verdict): Record<string, string> {
+  const to: Record<string, string> = {};
   for (const [name, value] of from) {
-    if (allowed.prefixes.some((prefix) => name.startsWith(prefix)) && may(name)) to.set(name, value);
+    if (isAllowed(name)) to[name] = value;
   }
+  return to;
 }
 
 function namedByConnection(value: string | null): readonly string[] {

@@ -3,12 +3,13 @@
 
 const WINDOW_SECONDS = 60;
 
-/** Admitted requests by second, oldest first; only seconds with any. */
+/** Admitted requests by second, oldest first; only seconds with any. `total` is their sum, expired ones included. */
 export interface Velocity {
   readonly buckets: readonly (readonly [second: number, count: number])[];
+  readonly total: number;
 }
 
-export const NO_VELOCITY: Velocity = { buckets: [] };
+export const NO_VELOCITY: Velocity = { buckets: [], total: 0 };
 
 export interface Allowance {
   readonly remaining: number;
@@ -21,8 +22,7 @@ export interface Allowance {
 /** What a limit of `perMinute` leaves at `nowMs`. */
 export function allowance(velocity: Velocity, perMinute: number, nowMs: number): Allowance {
   const now = Math.floor(nowMs / 1_000);
-  const live = liveBuckets(velocity, now);
-  const used = live.reduce((sum, [, count]) => sum + count, 0);
+  const { buckets: live, total: used } = withinWindow(velocity, now);
   const newest = live.at(-1);
   const resetSeconds = newest === undefined ? 0 : secondsUntilClear(newest[0], now);
   if (used < perMinute) return { remaining: perMinute - used, retryAfterSeconds: 0, resetSeconds };
@@ -37,12 +37,11 @@ export function allowance(velocity: Velocity, perMinute: number, nowMs: number):
 /** The velocity after one more admitted request. */
 export function counted(velocity: Velocity, nowMs: number): Velocity {
   const now = Math.floor(nowMs / 1_000);
-  const live = liveBuckets(velocity, now);
+  const { buckets: live, total } = withinWindow(velocity, now);
   const newest = live.at(-1);
-  if (newest !== undefined && newest[0] >= now) {
-    return { buckets: [...live.slice(0, -1), [newest[0], newest[1] + 1]] };
-  }
-  return { buckets: [...live, [now, 1]] };
+  const others = newest !== undefined && newest[0] >= now ? live.slice(0, -1) : live;
+  const current: readonly [number, number] = newest !== undefined && newest[0] >= now ? [newest[0], newest[1] + 1] : [now, 1];
+  return { buckets: [...others, current], total: total + 1 };
 }
 
 /**
@@ -52,16 +51,24 @@ export function counted(velocity: Velocity, nowMs: number): Velocity {
 export function spentAllowance(perMinute: number, nowMs: number): Velocity {
   const now = Math.floor(nowMs / 1_000);
   const buckets: [number, number][] = [];
+  let total = 0;
   for (let age = WINDOW_SECONDS - 1; age >= 0; age -= 1) {
     const upTo = (index: number): number => Math.floor((perMinute * index) / WINDOW_SECONDS);
     const count = upTo(WINDOW_SECONDS - age) - upTo(WINDOW_SECONDS - age - 1);
-    if (count > 0) buckets.push([now - age, count]);
+    if (count === 0) continue;
+    buckets.push([now - age, count]);
+    total += count;
   }
-  return { buckets };
+  return { buckets, total };
 }
 
-function liveBuckets({ buckets }: Velocity, now: number): Velocity['buckets'] {
-  return buckets.filter(([second]) => second > now - WINDOW_SECONDS - 1);
+/** Without the seconds that no longer count; the same object where all do. */
+function withinWindow(velocity: Velocity, now: number): Velocity {
+  const { buckets } = velocity;
+  const oldest = buckets[0];
+  if (oldest === undefined || oldest[0] > now - WINDOW_SECONDS - 1) return velocity;
+  const live = buckets.filter(([second]) => second > now - WINDOW_SECONDS - 1);
+  return { buckets: live, total: live.reduce((sum, [, count]) => sum + count, 0) };
 }
 
 /** A request in second `s` may have come at its very end, so it counts until second `s + 61` begins. */

@@ -1,7 +1,8 @@
 // The object on its platform: what is durable when, what survives eviction, and what happens by itself.
 import { env } from 'cloudflare:workers';
-import { evictDurableObject, reset, runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test';
-import { afterEach, describe, expect, it } from 'vitest';
+import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test';
+import { describe, it } from 'vitest';
+import { sessionClient } from '../../src/rpc/session-client.ts';
 import type { Admitted, AdmitRequest, SessionRpc } from '../../src/rpc/session-rpc.ts';
 import type { SessionObject } from '../../src/session/session-object.ts';
 import type { SessionLimits } from '../../src/rpc/session-rpc.ts';
@@ -28,10 +29,15 @@ function stubOf(name: string): DurableObjectStub<SessionObject> {
   return SESSION.getByName(name);
 }
 
+/** As the Worker calls it: a new stub for every call, so that a broken one does not stay. */
+function clientOf(name: string): SessionRpc {
+  return sessionClient({ getByName: stubOf }, name);
+}
+
 /** A created session whose life is around the real clock. */
 async function created(name: string, limits: Partial<SessionLimits> = {}): Promise<{ rpc: SessionRpc; asked: (dollars: number, more?: Partial<AdmitRequest>) => AdmitRequest }> {
   const session = identity(limits, { sid: name, expiresAtMs: Date.now() + 3_600_000 });
-  const rpc: SessionRpc = stubOf(name);
+  const rpc = clientOf(name);
   await rpc.create({ session, rules: RULES, act: ACT });
   return { rpc, asked: (dollars, more = {}) => request(fee(dollars), { session, ...more }) };
 }
@@ -45,22 +51,26 @@ async function admit(rpc: SessionRpc, asked: AdmitRequest): Promise<Admitted> {
 const keysOf = (name: string): Promise<string[]> =>
   runInDurableObject(stubOf(name), (_instance, state) => [...state.storage.kv.list()].map(([key]) => key));
 
-afterEach(() => reset());
+/** Ends the object as a crash would: what is not on disk is gone. */
+async function crash(name: string): Promise<void> {
+  await runInDurableObject(stubOf(name), (_instance, state) => state.abort('crash')).catch(() => undefined);
+}
 
-describe('a session object', () => {
-  it('that was never created refuses, and writes nothing', async () => {
-    const rpc: SessionRpc = stubOf('unknown');
+// Eviction waits for the object's timers, the seal's 5 s among them: so each test has its own object, and they run together.
+describe.concurrent('a session object', { timeout: 30_000 }, () => {
+  it('that was never created refuses, and writes nothing', async ({ expect }) => {
+    const rpc = clientOf('unknown');
     expect(codeOf(await rpc.admit(request(fee(0.1))))).toBe('credential-invalid');
     expect(await rpc.describe()).toEqual({ known: false });
     expect(await keysOf('unknown')).toEqual([]);
   });
 
-  it('is created once', async () => {
+  it('is created once', async ({ expect }) => {
     const { rpc } = await created('once');
     expect(await rpc.create({ session: identity(), rules: RULES, act: ACT })).toEqual({ created: false });
   });
 
-  it('has a settlement on disk when it acknowledges it', async () => {
+  it('has a settlement on disk when it acknowledges it', async ({ expect }) => {
     const { rpc, asked } = await created('settled');
     const { receipt } = await admit(rpc, asked(0.25));
     expect(await rpc.settle(settlement(receipt, 0.1))).toEqual({ state: 'settled', costMicroUsd: 100_000 });
@@ -71,7 +81,7 @@ describe('a session object', () => {
     expect(page.entries).toMatchObject([{ id: receipt.id, state: 'settled', costMicroUsd: 100_000 }]);
   });
 
-  it('answers a redelivered admission from disk after an eviction (rule 11)', async () => {
+  it('answers a redelivered admission from disk after an eviction (rule 11)', async ({ expect }) => {
     const { rpc, asked } = await created('redelivered');
     const one = asked(0.25);
     const first = await admit(rpc, one);
@@ -81,7 +91,7 @@ describe('a session object', () => {
     expect(view.known && view.view.spend.heldMicroUsd).toBe(250_000);
   });
 
-  it('settles a hold that an earlier incarnation admitted, and the same settlement again, once', async () => {
+  it('settles a hold that an earlier incarnation admitted, and the same settlement again, once', async ({ expect }) => {
     const { rpc, asked } = await created('later');
     const { receipt } = await admit(rpc, asked(0.25));
     await evictDurableObject(stubOf('later'));
@@ -90,12 +100,12 @@ describe('a session object', () => {
     expect(await rpc.settle(settlement(receipt, 0.05))).toEqual({ state: 'settled', costMicroUsd: 200_000 });
   });
 
-  it('puts what memory granted in doubt when it dies unsealed, and lets nothing be spent twice', async () => {
+  it('puts what memory granted in doubt when it dies unsealed, and lets nothing be spent twice', async ({ expect }) => {
     const { rpc, asked } = await created('doubt', { spendMicroUsd: usd(100) });
     // The first hold is written, with a block on top of it; the second is answered from memory.
     await admit(rpc, asked(0.5));
     const second = await admit(rpc, asked(0.3));
-    await runInDurableObject(stubOf('doubt'), (_instance, state) => state.abort('crash')).catch(() => undefined);
+    await crash('doubt');
     const after = await rpc.describe();
     if (!after.known) throw new Error('the session is gone');
     expect(after.view.spend.heldMicroUsd).toBeGreaterThanOrEqual(800_000);
@@ -103,7 +113,7 @@ describe('a session object', () => {
     expect(await rpc.settle(settlement(second.receipt, 0.3))).toEqual({ state: 'settled', costMicroUsd: 300_000 });
   });
 
-  it('a sealed one leaves nothing in doubt', async () => {
+  it('a sealed one leaves nothing in doubt', async ({ expect }) => {
     const { rpc, asked } = await created('sealed', { spendMicroUsd: usd(100) });
     const { receipt } = await admit(rpc, asked(0.5));
     await rpc.settle(settlement(receipt, 0.5));
@@ -113,27 +123,27 @@ describe('a session object', () => {
     expect(after.known && after.view.spend).toEqual({ settledMicroUsd: 500_000, heldMicroUsd: 0, availableMicroUsd: 99_500_000 });
   });
 
-  it('has a revocation and a changed limit on disk before it answers (rule 8)', async () => {
+  it('has a revocation and a changed limit on disk before it answers (rule 8)', async ({ expect }) => {
     const { rpc, asked } = await created('stopped');
     await rpc.changeLimits({ patch: { spendMicroUsd: usd(0.3) }, act: ACT });
     await rpc.revoke(ACT);
-    await runInDurableObject(stubOf('stopped'), (_instance, state) => state.abort('crash')).catch(() => undefined);
+    await crash('stopped');
     expect(codeOf(await rpc.admit(asked(0.01)))).toBe('session-revoked');
     const view = await rpc.describe();
     expect(view.known && view.view.limits.spendMicroUsd).toBe(300_000);
   });
 
-  it('tells the control object of a revocation, which lists it', async () => {
+  it('tells the control object of a revocation, which lists it', async ({ expect }) => {
     const { rpc } = await created('listed');
     await rpc.revoke(ACT);
     const { CONTROL } = env as { CONTROL: DurableObjectNamespace };
     const count = (): Promise<number> =>
-      runInDurableObject(CONTROL.getByName('control'), (_instance, state) => state.storage.sql.exec('SELECT 1 FROM revoked').toArray().length);
+      runInDurableObject(CONTROL.getByName('control'), (_instance, state) => state.storage.sql.exec('SELECT 1 FROM revoked WHERE sid = ?', 'listed').toArray().length);
     for (let tries = 0; tries < 50 && (await count()) === 0; tries += 1) await new Promise((resolve) => setTimeout(resolve, 20));
     expect(await count()).toBe(1);
   });
 
-  it('arms its alarm with the write of a hold, and charges what nobody settled', async () => {
+  it('arms its alarm with the write of a hold, and charges what nobody settled', async ({ expect }) => {
     const { rpc, asked } = await created('alarm');
     await admit(rpc, asked(0.25, { leaseMs: 1 }));
     await new Promise((resolve) => setTimeout(resolve, 10));
@@ -144,7 +154,7 @@ describe('a session object', () => {
     expect(entries).toMatchObject([{ state: 'expired', reason: 'lease-expired', estimated: true }]);
   });
 
-  it('answers a watch at once when its session is revoked, and after its time otherwise', async () => {
+  it('answers a watch at once when its session is revoked, and after its time otherwise', async ({ expect }) => {
     const { rpc, asked } = await created('watched');
     const { receipt } = await admit(rpc, asked(0.25, { stream: true }));
     const watching = rpc.watch({ receipt, meteredMicroUsd: 0, meteredTokens: 0 });
@@ -153,7 +163,7 @@ describe('a session object', () => {
     expect(await watching).toMatchObject({ cut: true, denial: { code: 'session-revoked' } });
   });
 
-  it('pages its ledger without losing or repeating an entry', async () => {
+  it('pages its ledger without losing or repeating an entry', async ({ expect }) => {
     const { rpc, asked } = await created('pages');
     const ids: string[] = [];
     for (let batch = 0; batch < 5; batch += 1) {
