@@ -21,7 +21,7 @@ describe('money', () => {
 
   it('refuses what is not a plain amount', () => {
     for (const value of [Number.NaN, Number.POSITIVE_INFINITY, -1, 1e-7, 1e21, null, undefined, {}, []]) {
-      expect(parseUsd(value), String(value)).toBeNull();
+      expect(parseUsd(value), JSON.stringify(value)).toBeNull();
     }
   });
 

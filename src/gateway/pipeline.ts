@@ -257,7 +257,7 @@ function admitRequest(of: {
 }
 
 /** What the policy says of admissions, for the session's object. */
-export function admissionRules({ sessions }: Policy): AdmissionRules {
+function admissionRules({ sessions }: Policy): AdmissionRules {
   const { warnAt, onLimit, leastUsefulMicroUsd, holds } = sessions;
   return { warnAt, onLimit, leastUsefulMicroUsd, holds };
 }
@@ -274,7 +274,7 @@ async function admit(session: SessionRpc, request: AdmitRequest): Promise<Result
 // ---------------------------------------------------------------------------------------------------------- the answer
 
 /** Gathers what every answer to this request carries. */
-export class Reply {
+class Reply {
   readonly #requestId: string;
   readonly #headers: Record<string, string> = {};
   shape: 'problem' | 'google' = 'problem';

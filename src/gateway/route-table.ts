@@ -14,7 +14,7 @@ export interface Route {
   readonly auth: RouteAuth;
 }
 
-export type RouteAuth =
+type RouteAuth =
   | { readonly ready: true; readonly header: { readonly name: string; readonly value: string } | null; readonly secrets: readonly string[] }
   | { readonly ready: false; readonly missing: readonly string[] };
 

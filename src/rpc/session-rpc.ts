@@ -120,7 +120,7 @@ export interface Admitted {
   readonly standing: Standing;
 }
 
-export interface NotAdmitted {
+interface NotAdmitted {
   readonly admitted: false;
   readonly denial: Denial;
   readonly standing: Standing | null;
@@ -201,7 +201,7 @@ export interface SessionView {
   readonly trip: Trip | null;
 }
 
-export type EntryState = 'open' | 'settled' | 'voided' | 'expired';
+type EntryState = 'open' | 'settled' | 'voided' | 'expired';
 
 /** One line of the ledger: a hold with its outcome, or a correction (`adjusts`). */
 export interface LedgerEntry extends Purpose {

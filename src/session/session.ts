@@ -122,7 +122,7 @@ export function createSession(identity: SessionIdentity, rules: AdmissionRules, 
 }
 
 /** A session's limits as the ledger counts them; an absent token limit is the largest number of tokens there is. */
-export function amountsOf(limits: SessionLimits): Amounts {
+function amountsOf(limits: SessionLimits): Amounts {
   return { microUsd: limits.spendMicroUsd, tokens: limits.tokens ?? MAX_TOKENS };
 }
 

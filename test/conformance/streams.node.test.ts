@@ -25,6 +25,8 @@ async function drain<T>(stream: AsyncIterable<T>, textOf: (event: T) => string, 
   }
 }
 
+const chatText = (event: { choices: { delta: { content?: string | null } }[] }): string => event.choices[0]?.delta.content ?? '';
+
 const ENDLESS = '[[endless]] [[pace:20]] talk on';
 
 describe('streams', () => {
@@ -41,7 +43,6 @@ describe('streams', () => {
       messages: [{ role: 'user', content }],
       ...more,
     });
-  const chatText = (event: { choices: { delta: { content?: string | null } }[] }): string => event.choices[0]?.delta.content ?? '';
 
   interface Protocol {
     readonly name: string;
