@@ -22,9 +22,9 @@ describe('the code', () => {
     const setting = files.filter(({ text }) => text.includes('setAlarm(')).map(({ name }) => name);
     expect(setting.toSorted()).toEqual(['control/control-object.ts', 'session/session-object.ts']);
     expect(sessionObject.split('setAlarm(')).toHaveLength(2);
-    expect(methodOf('#arm(session')).toContain('setAlarm(');
+    expect(methodOf('#arm(session: Session)')).toContain('setAlarm(');
     expect(sessionObject.split('this.#arm(')).toHaveLength(3);
-    expect(methodOf('#writeNow(session')).toContain('this.#arm(');
+    expect(methodOf('#writeNow(session: Session)')).toContain('this.#arm(');
     expect(methodOf('override async alarm')).toContain('this.#arm(');
   });
 
