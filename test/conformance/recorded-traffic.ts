@@ -8,7 +8,7 @@ export interface JsonObject {
   readonly [name: string]: unknown;
 }
 
-export function isObject(value: unknown): value is JsonObject {
+function isObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
@@ -91,7 +91,7 @@ function isUsageChunk(data: JsonObject | null): boolean {
   return data !== null && isObject(data['usage']) && Array.isArray(data['choices']) && data['choices'].length === 0;
 }
 
-export function dataOf(frame: string): JsonObject | null {
+function dataOf(frame: string): JsonObject | null {
   const text = /^data: ?(.*)$/m.exec(frame)?.[1] ?? '';
   try {
     const data: unknown = JSON.parse(text);
