@@ -20,7 +20,13 @@ describe('redaction', () => {
   it('finds the key wherever chunks cut it, and changes nothing else', () => {
     fc.assert(
       fc.property(
-        fc.array(fc.oneof(fc.constant(SECRET), fc.string({ maxLength: 12 }).filter((text) => !text.includes('sk'))), { maxLength: 12 }),
+        fc.array(
+          fc.oneof(
+            fc.constant(SECRET),
+            fc.string({ maxLength: 12 }).filter((text) => !text.includes('sk')),
+          ),
+          { maxLength: 12 },
+        ),
         fc.array(fc.integer({ min: 1, max: 7 }), { maxLength: 80 }),
         (parts, sizes) => {
           const bytes = encoder.encode(parts.join('|'));
