@@ -94,7 +94,6 @@ function admissionRules(policy: SessionPolicy): AdmissionRules {
     warnAt: policy.warnAt,
     onLimit: policy.onLimit,
     leastUsefulMicroUsd: policy.leastUsefulMicroUsd,
-    holds: policy.holds,
   };
 }
 

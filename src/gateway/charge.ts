@@ -27,14 +27,13 @@ export function settlementFor(
   receipt: Receipt,
   reading: Reading,
   ending: Ending,
-  options: { readonly outputMicroUsdPerMillion: number; readonly calibrated: boolean },
+  options: { readonly outputMicroUsdPerMillion: number },
 ): Settlement {
   const known = {
     receipt,
     usage: reading.stated,
     model: reading.servedModel,
     flags: reading.flags,
-    mayExceedHold: options.calibrated,
   };
   const fullHold = (reason: string): Settlement => ({
     ...known,

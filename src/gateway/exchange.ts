@@ -21,7 +21,6 @@ export interface ExchangeParts {
   readonly session: SessionRpc;
   readonly admitted: Admitted;
   readonly request: { readonly method: string; readonly headers: Headers; readonly clientGone: AbortSignal };
-  readonly calibrated: boolean;
   readonly now: () => number;
   /** What this isolate knows against the session by itself. */
   readonly screen: () => Denial | null;
@@ -233,10 +232,9 @@ export class Exchange {
   }
 
   #settle(ending: Ending): void {
-    const { call, calibrated } = this.#parts;
+    const { call } = this.#parts;
     const settlement = settlementFor(this.#receipt, this.#meter.reading(), ending, {
       outputMicroUsdPerMillion: call.demand.output?.microUsdPerMillion ?? 0,
-      calibrated,
     });
     for (const flag of settlement.flags ?? []) this.#parts.alert(flag);
     this.#conclude((session) => session.settle(settlement));

@@ -103,7 +103,6 @@ export async function serveRoute(request: Request, parts: GatewayParts, lifetime
     session,
     admitted,
     request: { method: request.method, headers: outboundHeaders(request, route), clientGone: request.signal },
-    calibrated: parts.policy.sessions.holds === 'calibrated',
     now: parts.now,
     screen: () => parts.snapshot.revocation(caller.value.name, caller.value.digest),
     waitUntil: (work) => lifetime.waitUntil(work),
@@ -258,8 +257,8 @@ function admitRequest(of: {
 
 /** What the policy says of admissions, for the session's object. */
 function admissionRules({ sessions }: Policy): AdmissionRules {
-  const { warnAt, onLimit, leastUsefulMicroUsd, holds } = sessions;
-  return { warnAt, onLimit, leastUsefulMicroUsd, holds };
+  const { warnAt, onLimit, leastUsefulMicroUsd } = sessions;
+  return { warnAt, onLimit, leastUsefulMicroUsd };
 }
 
 async function admit(session: SessionRpc, request: AdmitRequest): Promise<Result<AdmitAnswer>> {

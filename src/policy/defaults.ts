@@ -13,7 +13,6 @@ export const DEFAULT_SESSIONS: SessionPolicy = {
   warnAt: 0.9,
   onLimit: 'revoke',
   leastUsefulMicroUsd: null,
-  holds: 'strict',
   defaultOutputTokens: 8_192,
   requiredClaims: [],
 };

@@ -182,7 +182,6 @@ function readSessions(sessions: PolicyDocument['sessions'], report: Report): Ses
     warnAt: sessions.warn_at,
     onLimit: sessions.on_limit,
     leastUsefulMicroUsd: sessions.least_useful_usd ?? null,
-    holds: sessions.holds,
     defaultOutputTokens: sessions.default_output_tokens,
     requiredClaims: [...new Set(sessions.required_claims)],
   };

@@ -22,7 +22,6 @@ export interface SessionPolicy {
   readonly warnAt: number;
   readonly onLimit: 'revoke' | 'pause';
   readonly leastUsefulMicroUsd: MicroUsd | null;
-  readonly holds: 'strict' | 'calibrated';
   /** Set on requests that name no maximum. */
   readonly defaultOutputTokens: number;
   readonly requiredClaims: readonly ('customer' | 'segment')[];

@@ -43,10 +43,9 @@ const sessions = group({
   least_useful_usd: money(
     'What the least useful request costs: less than this left is 100 %. At least 0.000001, at most 10 % of a limit; by default 1 % of the limit and at most one cent.',
   ).optional(),
-  holds: choice(
-    ['strict', 'calibrated'],
-    'Whether holds are upper bounds, or estimates where bounds do not fit.',
-  ).default(DEFAULT_SESSIONS.holds),
+  holds: choice(['strict'], 'Holds are upper bounds. Calibrated estimates are not supported by this version.').default(
+    'strict',
+  ),
   default_output_tokens: whole(1, 1_000_000, 'Set on requests that name no maximum.').default(
     DEFAULT_SESSIONS.defaultOutputTokens,
   ),

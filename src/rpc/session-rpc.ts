@@ -64,7 +64,6 @@ export interface AdmissionRules {
   readonly onLimit: 'revoke' | 'pause';
   /** The least useful request; null for the default (1 % of the limit, at most one cent). */
   readonly leastUsefulMicroUsd: MicroUsd | null;
-  readonly holds: 'strict' | 'calibrated';
 }
 
 export interface AdmitRequest {
@@ -149,8 +148,6 @@ export interface Settlement {
   readonly usage: Usage | null;
   /** True where the charge is not the price of a usage that the provider stated. */
   readonly estimated: boolean;
-  /** True only for a hold that was a calibrated estimate. */
-  readonly mayExceedHold?: boolean;
   /** Why it ended so: `completed`, `upstream-error`, `client-aborted`, `stream-lost`, `usage-missing`, ... */
   readonly reason: string;
   readonly model?: string | null;

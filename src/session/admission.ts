@@ -203,7 +203,6 @@ export function settle(session: Session, settlement: Settlement, nowMs: number):
     reason: settlement.reason,
     model: settlement.model ?? null,
     flags: settlement.flags ?? [],
-    mayExceedHold: settlement.mayExceedHold ?? false,
   };
   return conclude(session, receipt, nowMs, {
     end: (hold) => settleHold(session.ledger, hold, charge),
@@ -218,7 +217,7 @@ export function voidHold(
   reason: string,
   nowMs: number,
 ): Decision<SettleAnswer> {
-  const nothing = { amounts: NOTHING, usage: null, estimated: false, reason, model: null, flags: [], mayExceedHold: false };
+  const nothing = { amounts: NOTHING, usage: null, estimated: false, reason, model: null, flags: [] };
   return conclude(session, receipt, nowMs, {
     end: (hold) => release(session.ledger, hold, reason),
     endLate: () => settleLate(session.ledger, receipt, nothing, nowMs),

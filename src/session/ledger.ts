@@ -4,7 +4,7 @@
 import { MAX_OPEN_HOLDS } from '../limits.ts';
 import { microUsd } from '../money.ts';
 import type { LedgerEntry, Purpose, Receipt, Usage } from '../rpc/session-rpc.ts';
-import { type Amounts, NOTHING, fitsOnTop, isNothing, least, minus, most, plus } from './amounts.ts';
+import { type Amounts, NOTHING, fitsOnTop, least, minus, most, plus } from './amounts.ts';
 import { NO_RECENT_HOLDS, type RecentHolds, withHold } from './recent-holds.ts';
 
 export interface Hold {
@@ -220,18 +220,12 @@ export interface Charge {
   readonly reason: string;
   readonly model: string | null;
   readonly flags: readonly string[];
-  /** A calibrated hold has a stated tolerance: its charge may exceed it. */
-  readonly mayExceedHold: boolean;
 }
 
-/** Ends an open hold at its charge. Outside [0, hold] the charge is clamped and flagged, unless it may exceed the hold. */
+/** Ends an open hold at its charge. Outside [0, hold] the charge is clamped and flagged. */
 export function settle(ledger: Ledger, hold: Hold, charge: Charge): LedgerEntry {
-  const floored = most(charge.amounts, NOTHING);
-  const amounts = charge.mayExceedHold ? floored : least(floored, hold.amounts);
+  const amounts = least(most(charge.amounts, NOTHING), hold.amounts);
   const clamped = amounts.microUsd !== charge.amounts.microUsd || amounts.tokens !== charge.amounts.tokens;
-  // A charge above its hold was never granted; it counts as granted now, so that rule 1 sees it.
-  const excess = most(minus(amounts, hold.amounts), NOTHING);
-  if (!isNothing(excess)) countGranted(ledger, excess);
   return end(ledger, hold, {
     ...entryOf(hold),
     state: 'settled',

@@ -35,7 +35,7 @@ const reading = (more: Partial<Reading> = {}): Reading => ({
 const final = reading({ final: true, ended: true, stated: usage, statedMicroUsd: microUsd(1_234), statedTokens: 150 });
 
 const settle = (ending: Ending, read: Reading = reading()) => {
-  const { costMicroUsd, tokens, estimated, reason } = settlementFor(receipt, read, ending, { outputMicroUsdPerMillion: 1_000_000, calibrated: false });
+  const { costMicroUsd, tokens, estimated, reason } = settlementFor(receipt, read, ending, { outputMicroUsdPerMillion: 1_000_000 });
   return [costMicroUsd, tokens, estimated, reason];
 };
 

@@ -90,7 +90,6 @@ describe('what a policy leaves out', () => {
       warnAt: 0.9,
       onLimit: 'revoke',
       leastUsefulMicroUsd: null,
-      holds: 'strict',
       defaultOutputTokens: 8_192,
       requiredClaims: [],
     });

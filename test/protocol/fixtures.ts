@@ -38,7 +38,6 @@ export function contextFor(protocol: ProtocolName, parts: PolicyParts = {}): Rea
       warnAt: 0.9,
       onLimit: 'revoke',
       leastUsefulMicroUsd: null,
-      holds: 'strict',
       defaultOutputTokens: parts.defaultOutputTokens ?? 8_192,
       requiredClaims: [],
     },

@@ -4,7 +4,7 @@ import type { AdmissionRules, AdmitAnswer, AdmitRequest, Demand, SessionIdentity
 import { type Session, createSession } from '../../src/session/session.ts';
 
 export const NOW_MS = 1_800_000_000_000;
-export const RULES: AdmissionRules = { warnAt: 0.9, onLimit: 'revoke', leastUsefulMicroUsd: null, holds: 'strict' };
+export const RULES: AdmissionRules = { warnAt: 0.9, onLimit: 'revoke', leastUsefulMicroUsd: null };
 
 export const usd = (dollars: number): MicroUsd => microUsd(Math.round(dollars * 1_000_000));
 

@@ -27,7 +27,7 @@ export interface SimulationResult {
 
 class Violation extends Error {}
 
-const RULES: AdmissionRules = { warnAt: 0.9, onLimit: 'pause', leastUsefulMicroUsd: null, holds: 'strict' };
+const RULES: AdmissionRules = { warnAt: 0.9, onLimit: 'pause', leastUsefulMicroUsd: null };
 const START_MS = 1_800_000_000_000;
 const LIFE_MS = 24 * 3_600_000;
 const LEASE_MS = 60_000;
