@@ -59,9 +59,8 @@ class MeteredStream {
   #over = false;
   /** Whether this pull has given the client something. */
   #sent = false;
-  /** Settles when the stream is to end for a reason that is not in its bytes. */
-  readonly #interrupted: Promise<Step>;
-  #interrupt: (step: Step) => void = () => undefined;
+  /** Why the stream is to end, for a reason that is not in its bytes. */
+  #interruption: Step | null = null;
   #ticker: ReturnType<typeof setInterval> | null = null;
   readonly #startedMs: number;
   #lastChunkMs: number;
@@ -73,14 +72,14 @@ class MeteredStream {
     this.#parser = createParser({ onEvent: ({ event, data }) => (this.#event = { event, data }) });
     this.#startedMs = ports.now();
     this.#lastChunkMs = this.#startedMs;
-    this.#interrupted = new Promise((resolve) => (this.#interrupt = resolve));
     this.#ticker = setInterval(() => this.#tick(), TICK_MS);
   }
 
   async pull(controller: ReadableStreamDefaultController<Uint8Array>): Promise<void> {
     this.#sent = false;
     while (!this.#over) {
-      const step = await Promise.race([this.#read(), this.#interrupted]);
+      const read = await this.#read();
+      const step = this.#interruption ?? read;
       if (this.#over) return;
       if ('cut' in step) return this.#cut(controller, step.cut);
       if ('broken' in step) return this.#breakOff(controller, step.broken);
@@ -101,7 +100,14 @@ class MeteredStream {
     this.#ports.abort();
   }
 
+  /** Ends a read that may wait for long. */
+  #interrupt(step: Step): void {
+    this.#interruption ??= step;
+    void this.#reader.cancel().catch(() => undefined);
+  }
+
   async #read(): Promise<Step> {
+    if (this.#interruption !== null) return this.#interruption;
     try {
       const { done, value } = await this.#reader.read();
       return { chunk: done ? null : value };
@@ -110,19 +116,21 @@ class MeteredStream {
     }
   }
 
-  /** Reads and passes whole events; the reason to cut, when the hold cannot cover one of them. */
+  /** Reads and passes whole events, those of one chunk together; the reason to cut, when the hold cannot cover one of them. */
   async #passAll(controller: ReadableStreamDefaultController<Uint8Array>, frames: readonly Uint8Array[]): Promise<Denial | null> {
+    const visible: Uint8Array[] = [];
+    let denial: Denial | null = null;
     for (const frame of frames) {
       const bytes = this.#readEvent(frame);
-      const denial = await this.#ports.cover();
-      if (denial !== null) return denial;
-      if (this.#over) return null;
-      if (bytes !== null) {
-        controller.enqueue(bytes);
-        this.#sent = true;
-      }
+      denial = await this.#ports.cover();
+      if (denial !== null || this.#over) break;
+      if (bytes !== null) visible.push(bytes);
     }
-    return null;
+    if (visible.length > 0 && !this.#over) {
+      controller.enqueue(joined(visible));
+      this.#sent = true;
+    }
+    return denial;
   }
 
   /** Lets the meter read one event; what of it the client gets. */
@@ -190,6 +198,19 @@ class MeteredStream {
       if (reason !== null) this.#interrupt({ cut: reason });
     });
   }
+}
+
+/** One piece of bytes; without a copy where there is one already. */
+function joined(pieces: readonly Uint8Array[]): Uint8Array {
+  const [first, ...others] = pieces;
+  if (first !== undefined && others.length === 0) return first;
+  const whole = new Uint8Array(pieces.reduce((bytes, piece) => bytes + piece.length, 0));
+  let at = 0;
+  for (const piece of pieces) {
+    whole.set(piece, at);
+    at += piece.length;
+  }
+  return whole;
 }
 
 function cutReason({ code }: Denial): 'cut-by-limit' | 'cut-by-revocation' | 'cut-unwatched' {

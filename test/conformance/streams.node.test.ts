@@ -161,6 +161,18 @@ describe('streams', () => {
     expect(stack.upstream.stats().open).toBe(0);
   });
 
+  it('a stream whose upstream is silent is cut all the same', async () => {
+    const { session, token } = await stack.issueSession();
+    const event = `data: ${JSON.stringify({ id: 'c', object: 'chat.completion.chunk', created: 1, model: 'gpt-4o-mini', choices: [{ index: 0, delta: { content: 'one' }, finish_reason: null }] })}\n\n`;
+    stack.upstream.replayNext({ contentType: 'text/event-stream', body: event + event, chunkBytes: event.length, paceMs: 60_000 });
+    const { error } = await drain(await chat(token, 'hello'), chatText, async (count) => {
+      if (count === 1) await stack.admin.revoke(session.id, 'cut it');
+    });
+    expect(String(error)).toMatch(/revoked/i);
+    const [entry] = await settledLedger(stack, session.id);
+    expect(entry).toMatchObject({ reason: 'cut-by-revocation' });
+  });
+
   it('a client that goes away takes the upstream with it, and pays for what was generated', async () => {
     const { session, token } = await stack.issueSession();
     const abort = new AbortController();
