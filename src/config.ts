@@ -3,6 +3,7 @@
 import { type AdminEntry, readAdminTokens, soleAdmin } from './credential/admin-token.ts';
 import { createTokenVerifier, type TokenVerifier } from './credential/session-token.ts';
 import { type KeyRing, readSigningKeys } from './signing/signing-keys.ts';
+import { deploymentIdOf } from './snapshot/deployment.ts';
 import { isId } from './policy/grammar.ts';
 import { mergePolicies } from './policy/merge.ts';
 import { describePolicyError, parsePolicy } from './policy/parse.ts';
@@ -59,7 +60,8 @@ export async function parseConfig(env: Environment, bundledPolicy: string): Prom
   const localDevelopment = isOn(env['LOCAL_DEVELOPMENT']);
   const issuer = idVariable(env, 'ISSUER', 'fusebox', errors);
   const audience = idVariable(env, 'AUDIENCE', 'fusebox', errors);
-  const deploymentId = idVariable(env, 'DEPLOYMENT_ID', issuer, errors);
+  idVariable(env, 'DEPLOYMENT_ID', issuer, errors);
+  const deploymentId = deploymentIdOf(env);
   const publicOrigins = originsVariable(env, 'PUBLIC_ORIGINS', errors);
   const adminOrigins = originsVariable(env, 'ADMIN_ORIGINS', errors);
   const keys = await signingKeys(env, errors);

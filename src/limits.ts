@@ -90,8 +90,8 @@ export const SNAPSHOT_MAX_AGE_MS = 60 * SECOND;
 export const SNAPSHOT_BESIDE_ADMISSION_MS = 250;
 /** Requests of one isolate that ask for the head at the same time. */
 export const MAX_REFRESHES_AT_ONCE = 4;
-/** KV values may have 25 MiB; the control object's row 2 MiB. */
-export const MAX_HEAD_BYTES = 1 * MIB;
+/** KV values may have 25 MiB; this is about a million revocations, at 14 bytes each. */
+export const MAX_HEAD_BYTES = 16 * MIB;
 /** Sessions that an isolate has learned to be revoked before the list told it. */
 export const MAX_LEARNED_REVOCATIONS = 10_000;
 

@@ -5,6 +5,7 @@ import { readSigningKeys } from '../signing/signing-keys.ts';
 import { sessionName } from '../rpc/session-name.ts';
 import { HEAD_MAX_REUSE_MS, PUBLISH_EVERY_MS, PUBLISH_RETRY_MS, REVOCATION_SWEEP_MS } from '../limits.ts';
 import type { ControlRpc, IndexedSession, RevokedSession, SessionList, SessionListRequest } from '../rpc/control-rpc.ts';
+import { deploymentIdOf } from '../snapshot/deployment.ts';
 import { signHead } from '../snapshot/signed-head.ts';
 import { HEAD_KEY } from '../snapshot/snapshot-client.ts';
 import { digestOf, packDigests } from '../snapshot/snapshot.ts';
@@ -74,7 +75,7 @@ export class ControlObject extends DurableObject<Env> implements ControlRpc {
     const keys = await readSigningKeys(this.env.SESSION_SIGNING_KEYS ?? '');
     if (!keys.ok) throw new Error(`SESSION_SIGNING_KEYS: ${keys.reason}`);
     const revoked = packDigests(this.#store.revoked().map(({ issuer, sid }) => digestOf(sessionName(issuer, sid))));
-    const deployment = this.env.DEPLOYMENT_ID ?? this.env.ISSUER ?? 'fusebox';
+    const deployment = deploymentIdOf({ ...this.env });
     const head = await signHead({ version: 1, deployment, epoch, asOfMs: now, revoked }, keys.keys);
     this.#signed = { head, epoch, asOfMs: now };
     return head;

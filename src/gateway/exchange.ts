@@ -111,6 +111,9 @@ export class Exchange {
   async #answer(response: Response, clamped: string | null): Promise<ExchangeAnswer> {
     const headers = this.#parts.route.responseHeaders(response.headers);
     redactHeaders(headers, this.#secrets());
+    if (headers.get('content-type')?.toLowerCase().includes('html') === true) {
+      for (const [name, value] of Object.entries(AS_NO_PAGE)) headers.set(name, value);
+    }
     const { status, body } = response;
     if (status > MAX_STATUS) {
       await body?.cancel();
@@ -133,12 +136,12 @@ export class Exchange {
 
   /** A whole JSON answer: read to its end, so that its usage is known and a broken one is not taken for complete. */
   async #whole(response: Response, answer: (content: BodyInit) => ExchangeAnswer): Promise<ExchangeAnswer> {
-    const read = await readBounded(response, MAX_JSON_ANSWER_BYTES);
-    if (!read.ok) {
+    const read = await inTime(readBounded(response, MAX_JSON_ANSWER_BYTES), this.#parts.route.policy.timeoutMs);
+    if (read === 'too-late' || !read.ok) {
       this.#abort.abort();
-      this.#settle(read.why === 'broken' ? { how: 'lost', reason: 'stream-lost' } : { how: 'lost', reason: 'answer-too-large' });
-      const detail = read.why === 'broken' ? 'The upstream broke off in the middle of its answer.' : 'The answer is larger than allowed.';
-      return { ok: false, denial: { code: 'upstream-refused', detail } };
+      const failure = WHOLE_FAILURES[read === 'too-late' ? read : read.why];
+      this.#settle({ how: 'lost', reason: failure.reason });
+      return { ok: false, denial: failure.denial };
     }
     const text = new TextDecoder().decode(read.bytes);
     this.#meter.answer(text);
@@ -264,6 +267,26 @@ export class Exchange {
   #secrets(): readonly string[] {
     const { auth } = this.#parts.route;
     return auth.ready ? auth.secrets : [];
+  }
+}
+
+/** Why a whole answer did not come, for the ledger and for the client. */
+const WHOLE_FAILURES = {
+  broken: { reason: 'stream-lost', denial: { code: 'upstream-refused', detail: 'The upstream broke off in the middle of its answer.' } },
+  'too-large': { reason: 'answer-too-large', denial: { code: 'upstream-refused', detail: 'The answer is larger than allowed.' } },
+  'too-late': { reason: 'upstream-timeout', denial: { code: 'upstream-timeout', detail: 'The upstream fell silent in the middle of its answer.' } },
+} as const satisfies Record<string, { reason: string; denial: Denial }>;
+
+/** Pages of a tool must not act in this gateway's name, whatever browser they end up in. */
+const AS_NO_PAGE = { 'x-content-type-options': 'nosniff', 'content-security-policy': 'sandbox' };
+
+async function inTime<T>(work: Promise<T>, timeoutMs: number): Promise<T | 'too-late'> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<'too-late'>((resolve) => (timer = setTimeout(resolve, timeoutMs, 'too-late')));
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
   }
 }
 

@@ -32,6 +32,8 @@ export interface StreamPorts {
 /** Streams shorter than this need no watch: they are over before it could say anything. */
 const WATCH_AFTER_MS = 1_000;
 const TICK_MS = 1_000;
+/** A client that reads asks for more at once. */
+const STALLED_AFTER_MS = 1_000;
 const EVENT_END = '\n\n';
 
 /** The body for the client. */
@@ -65,6 +67,8 @@ class MeteredStream {
   readonly #startedMs: number;
   #lastChunkMs: number;
   #watching = false;
+  /** When the client was given something that it has not asked to follow up on; null while it waits for more. */
+  #handedOverMs: number | null = null;
 
   constructor(ports: StreamPorts) {
     this.#ports = ports;
@@ -77,6 +81,7 @@ class MeteredStream {
 
   async pull(controller: ReadableStreamDefaultController<Uint8Array>): Promise<void> {
     this.#sent = false;
+    this.#handedOverMs = null;
     while (!this.#over) {
       const read = await this.#read();
       const step = this.#interruption ?? read;
@@ -91,12 +96,17 @@ class MeteredStream {
       if (frames === null) return this.#breakOff(controller, 'stream-lost');
       const passed = await this.#passAll(controller, frames);
       if (passed !== null) return this.#cut(controller, passed);
-      if (this.#sent) return;
+      if (this.#sent) {
+        this.#handedOverMs = this.#ports.now();
+        return;
+      }
     }
   }
 
   clientGone(): void {
-    this.#end({ how: 'cut', reason: 'client-aborted' });
+    // What a client that had stopped reading left unread was generated all the same, and nobody metered it.
+    const stalled = this.#handedOverMs !== null && this.#ports.now() - this.#handedOverMs > STALLED_AFTER_MS;
+    this.#end(stalled ? { how: 'unseen', reason: 'client-aborted' } : { how: 'cut', reason: 'client-aborted' });
     this.#ports.abort();
   }
 

@@ -1,9 +1,8 @@
 // An agent's own view, with its own credential: how its session stands, and its right to stop itself.
 import { v7 as uuidv7 } from 'uuid';
 import { sessionId } from '../rpc/session-name.ts';
-import { problemResponse } from '../http/problem.ts';
+import { type Problem, problemResponse } from '../http/problem.ts';
 import { sessionJson } from '../http/session-json.ts';
-import type { Denial } from '../denial.ts';
 import { type GatewayParts, identify } from './pipeline.ts';
 
 const METHODS: Readonly<Record<string, string>> = { '/session': 'GET', '/session/revoke': 'POST' };
@@ -15,14 +14,14 @@ const METHODS: Readonly<Record<string, string>> = { '/session': 'GET', '/session
 export async function serveOwnSession(request: Request, parts: GatewayParts): Promise<Response> {
   const requestId = uuidv7();
   const headers: Record<string, string> = {};
-  const refuse = (denial: Denial): Response => problemResponse(denial, { requestId, shape: 'problem', headers });
+  const refuse = (problem: Problem): Response => problemResponse(problem, { requestId, shape: 'problem', headers });
 
   const { pathname } = new URL(request.url);
   const method = METHODS[pathname];
   if (method === undefined) return refuse({ code: 'route-unknown', detail: `There is nothing at ${pathname}.` });
-  if (request.method !== method) return refuse({ code: 'bad-request', detail: `${pathname} takes ${method}.` });
+  if (request.method !== method) return refuse({ code: 'method-not-allowed', detail: `${pathname} takes ${method}.` });
 
-  const caller = await identify(request.headers, parts);
+  const caller = await identify(request.headers, parts, requestId);
   if (!caller.ok) return refuse(caller.denial);
   const { principal, name } = caller.value;
   const id = sessionId(principal, parts.issuer);

@@ -64,7 +64,7 @@ export async function serveRoute(request: Request, parts: GatewayParts, lifetime
   reply.shape = route.protocol.errorShape;
 
   // 2 identify
-  const identified = identify(request.headers, parts);
+  const identified = identify(request.headers, parts, requestId);
   const caller = identified instanceof Promise ? await identified : identified;
   if (!caller.ok) return reply.refuse(caller.denial);
   reply.session(sessionId({ issuer: caller.value.principal.issuer, sid: caller.value.principal.sid }, parts.issuer));
@@ -124,16 +124,23 @@ export async function serveRoute(request: Request, parts: GatewayParts, lifetime
 const callers = new WeakMap<Principal, Caller>();
 
 /** The verified caller; at once where this isolate has verified the credential before. */
-export function identify(headers: Headers, parts: Pick<GatewayParts, 'tokens' | 'now'>): Result<Caller> | Promise<Result<Caller>> {
+export function identify(
+  headers: Headers,
+  parts: Pick<GatewayParts, 'tokens' | 'now'>,
+  requestId: string,
+): Result<Caller> | Promise<Result<Caller>> {
   const credential = readCredential(headers);
-  if (!credential.ok) return credential;
+  if (!credential.ok) {
+    logRefusal(requestId, credential.denial.code, credential.denial.detail);
+    return credential;
+  }
   const verification = parts.tokens.verify(credential.value, parts.now());
-  return verification instanceof Promise ? verification.then(callerOf) : callerOf(verification);
+  return verification instanceof Promise ? verification.then((verified) => callerOf(verified, requestId)) : callerOf(verification, requestId);
 }
 
-function callerOf(verification: Awaited<ReturnType<TokenVerifier['verify']>>): Result<Caller> {
+function callerOf(verification: Awaited<ReturnType<TokenVerifier['verify']>>, requestId: string): Result<Caller> {
   if (!verification.ok) {
-    console.warn(JSON.stringify({ event: 'credential.refused', code: verification.denial.code, detail: verification.logDetail }));
+    logRefusal(requestId, verification.denial.code, verification.logDetail);
     return verification;
   }
   const principal = verification.value;
@@ -144,6 +151,11 @@ function callerOf(verification: Awaited<ReturnType<TokenVerifier['verify']>>): R
     callers.set(principal, caller);
   }
   return accepted(caller);
+}
+
+/** What exactly was wrong, for the operator: whoever sent it is told no more than that it was not accepted. */
+function logRefusal(requestId: string, code: string, detail: string): void {
+  console.warn(JSON.stringify({ event: 'credential.refused', request: requestId, code, detail }));
 }
 
 // ------------------------------------------------------------------------------------------------------------ 3 screen

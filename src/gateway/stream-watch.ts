@@ -17,16 +17,17 @@ const RETRY_DELAY_MS = 250;
 
 /** Resolves with why the stream is to be cut; with null when the stream ended first. Never rejects. */
 export async function watchStream(subject: WatchSubject): Promise<Denial | null> {
-  let heardMs = subject.now();
+  let brokenSinceMs: number | null = null;
   while (!subject.over()) {
     try {
       const { microUsd, tokens } = subject.metered();
       const answer = await subject.session.watch({ receipt: subject.receipt(), meteredMicroUsd: microUsd, meteredTokens: tokens });
       if (answer.cut) return subject.over() ? null : answer.denial;
-      heardMs = subject.now();
+      brokenSinceMs = null;
     } catch {
       if (subject.over()) return null;
-      if (subject.now() - heardMs > MAX_UNWATCHED_MS) {
+      brokenSinceMs ??= subject.now();
+      if (subject.now() - brokenSinceMs > MAX_UNWATCHED_MS) {
         return { code: 'enforcement-unavailable', detail: 'The session could not be watched any longer.' };
       }
       await new Promise((resolve) => setTimeout(resolve, RETRY_DELAY_MS));

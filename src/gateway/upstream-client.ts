@@ -50,7 +50,7 @@ export async function callUpstream(call: UpstreamCall): Promise<UpstreamOutcome>
       await response.body?.cancel();
       return { outcome: 'unreachable', detail: `The upstream could not be reached (${response.status}).` };
     }
-    if (response.status >= 300 && response.status < 400) return { outcome: 'redirected', response };
+    if (isRedirect(response.status)) return { outcome: 'redirected', response };
     return { outcome: 'answered', response };
   } catch (error) {
     if (timedOut) return { outcome: 'timeout' };
@@ -59,4 +59,9 @@ export async function callUpstream(call: UpstreamCall): Promise<UpstreamOutcome>
   } finally {
     clearTimeout(timer);
   }
+}
+
+/** RFC 9110, section 15.4: of the 3xx, only 304 answers the request itself. */
+function isRedirect(status: number): boolean {
+  return status >= 300 && status < 400 && status !== 304;
 }

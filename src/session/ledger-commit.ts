@@ -15,7 +15,6 @@ export interface LedgerImage {
   readonly open: readonly Hold[];
   readonly doubt: readonly (readonly [number, Doubt])[];
   readonly recovered: readonly (readonly [number, Amounts])[];
-  readonly frozen: boolean;
 }
 
 /**
@@ -46,7 +45,6 @@ export function commit(ledger: Ledger, how: { gated: boolean }, nowMs: number): 
       open: Array.from(ledger.open.values(), (hold) => structuredClone(hold)),
       doubt: [...ledger.doubt],
       recovered: [...ledger.recovered],
-      frozen: ledger.frozen,
     },
     entries,
   };
@@ -86,7 +84,6 @@ export function load(image: LedgerImage, lastLeaseMs: number): Ledger {
     open,
     doubt,
     recovered: new Map(image.recovered),
-    frozen: image.frozen,
     dirty: false,
   };
   const unaccounted = minus(image.ceiling, usedOf(ledger));

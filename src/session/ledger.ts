@@ -58,8 +58,6 @@ export interface Ledger {
   inFlight: Mark | null;
   /** True when memory differs from what the last commit (in flight or not) wrote. */
   dirty: boolean;
-  /** An account that cannot be explained: nothing is admitted any more. */
-  frozen: boolean;
   lastGrantMs: number;
   recent: RecentHolds;
 }
@@ -81,7 +79,6 @@ export function emptyLedger(limit: Amounts): Ledger {
     confirmed: { used: NOTHING, ceiling: NOTHING, granted: NOTHING },
     inFlight: null,
     dirty: true,
-    frozen: false,
     lastGrantMs: 0,
     recent: NO_RECENT_HOLDS,
   };

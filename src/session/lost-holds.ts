@@ -37,7 +37,7 @@ export function claim(ledger: Ledger, receipt: Receipt, leaseUntilMs: number): {
 
 /**
  * Charges a settlement whose hold is beyond `claim`: it had expired, or was recovered with its generation. What was
- * charged for it is corrected once, by a row of its own. `null`: nothing on the books explains it; the ledger is frozen.
+ * charged for it is corrected once, by a row of its own. `null`: nothing on the books explains it.
  */
 export function settleLate(ledger: Ledger, receipt: Receipt, late: Charge, nowMs: number): LedgerEntry | null {
   const earlier = endedEntry(ledger, receipt.id);
@@ -46,11 +46,7 @@ export function settleLate(ledger: Ledger, receipt: Receipt, late: Charge, nowMs
   const stated: Amounts = { microUsd: receipt.microUsd, tokens: receipt.tokens };
   // What the receipt states beyond that was lost in a crash: it is in doubt, or was charged as recovered.
   const recovered = takeLost(ledger, receipt.generation, most(minus(stated, charged), NOTHING));
-  if (recovered === null && earlier === null) {
-    ledger.frozen = true;
-    ledger.dirty = true;
-    return null;
-  }
+  if (recovered === null && earlier === null) return null;
   const bound = recovered === null ? charged : stated;
   const amounts = minus(minus(least(most(late.amounts, NOTHING), bound), charged), recovered ?? NOTHING);
   const adjusts = earlier === null ? recoveredId(receipt.generation) : earlier.id;

@@ -131,6 +131,7 @@ export class SessionObject extends DurableObject<Env> implements SessionRpc {
     const session = createSession(request.session, request.rules, Date.now());
     this.#session = session;
     this.#writeNow(session);
+    this.#announce(session, { event: 'created', ...request.act });
     return { created: true, view: viewOf(session, Date.now()) };
   }
 
@@ -138,17 +139,17 @@ export class SessionObject extends DurableObject<Env> implements SessionRpc {
     return this.#view();
   }
 
-  async renew({ expiresAtMs }: { expiresAtMs: number; act: Act }): Promise<SessionAnswer> {
+  async renew({ expiresAtMs, act }: { expiresAtMs: number; act: Act }): Promise<SessionAnswer> {
     const session = this.#session;
     const now = Date.now();
     if (session === null || standingDenial(session, now) !== null) return this.#view();
-    this.#reply(session, renewEnd(session, expiresAtMs));
+    this.#reply(session, renewEnd(session, expiresAtMs, act));
     return this.#view();
   }
 
-  async changeLimits({ patch }: { patch: LimitsPatch; act: Act }): Promise<SessionAnswer> {
+  async changeLimits({ patch, act }: { patch: LimitsPatch; act: Act }): Promise<SessionAnswer> {
     const session = this.#session;
-    if (session !== null) this.#reply(session, changeLimits(session, patch, Date.now()));
+    if (session !== null) this.#reply(session, changeLimits(session, patch, act, Date.now()));
     return this.#view();
   }
 
@@ -158,9 +159,9 @@ export class SessionObject extends DurableObject<Env> implements SessionRpc {
     return this.#view();
   }
 
-  async reset(_act: Act): Promise<SessionAnswer> {
+  async reset(act: Act): Promise<SessionAnswer> {
     const session = this.#session;
-    if (session !== null) this.#reply(session, reset(session, Date.now()));
+    if (session !== null) this.#reply(session, reset(session, act, Date.now()));
     return this.#view();
   }
 

@@ -88,7 +88,7 @@ export type SessionEvent =
   | { readonly event: 'warned'; readonly warning: Warning }
   | { readonly event: 'tripped'; readonly trip: Trip }
   | { readonly event: 'revoked'; readonly by: string; readonly reason: string }
-  | { readonly event: 'limits-changed' }
+  | ({ readonly event: 'created' | 'renewed' | 'limits-changed' | 'reset' } & Act)
   | { readonly event: 'ledger-frozen'; readonly receiptId: string };
 
 export interface Decision<T> {
@@ -134,7 +134,7 @@ export function endOf(session: Session): number {
 // ------------------------------------------------------------------------------------------------- operators' commands
 
 /** Changes limits at once, up or down (rule 9). A raised cap closes a breaker that the cap had opened; it revives nothing. */
-export function changeLimits(session: Session, patch: LimitsPatch, nowMs: number): Decision<null> {
+export function changeLimits(session: Session, patch: LimitsPatch, act: Act, nowMs: number): Decision<null> {
   session.limits = { ...session.limits, ...patch };
   session.ledger.limit = amountsOf(session.limits);
   session.ledger.dirty = true;
@@ -146,14 +146,14 @@ export function changeLimits(session: Session, patch: LimitsPatch, nowMs: number
     session.tooBigInARow = 0;
   }
   rearmWarnings(session);
-  return { answer: null, write: true, events: [{ event: 'limits-changed' }, ...warn(session, nowMs)] };
+  return { answer: null, write: true, events: [{ event: 'limits-changed', ...act }, ...warn(session, nowMs)] };
 }
 
 /** Moves the session's end. Limits, spend and pins stay. */
-export function renewEnd(session: Session, expiresAtMs: number): Decision<null> {
+export function renewEnd(session: Session, expiresAtMs: number, act: Act): Decision<null> {
   session.identity = { ...session.identity, expiresAtMs };
   session.ledger.dirty = true;
-  return { answer: null, write: true, events: [] };
+  return { answer: null, write: true, events: [{ event: 'renewed', ...act }] };
 }
 
 /** Revokes for good. Doing it again changes nothing: the first reason stands. */
@@ -164,13 +164,13 @@ export function revoke(session: Session, act: Act, nowMs: number): Decision<null
   return { answer: null, write: true, events: [{ event: 'revoked', ...act }] };
 }
 
-/** Closes an open breaker by hand. Revives no revoked session and thaws no ledger that cannot be explained. */
-export function reset(session: Session, nowMs: number): Decision<null> {
+/** Closes an open breaker by hand, a frozen ledger's too. Revives no revoked session. */
+export function reset(session: Session, act: Act, nowMs: number): Decision<null> {
   if (session.breaker.state === 'closed') return { answer: null, write: false, events: [] };
   session.breaker = { state: 'closed', sinceMs: nowMs, reason: null };
   session.tooBigInARow = 0;
   session.ledger.dirty = true;
-  return { answer: null, write: true, events: [] };
+  return { answer: null, write: true, events: [{ event: 'reset', ...act }] };
 }
 
 // ------------------------------------------------------------------------------------------------------ warn and trip
@@ -245,7 +245,7 @@ export function tripOnLimit(session: Session, dimension: 'spend' | 'tokens', now
   return [tripped, ...revoke(session, { by: 'fusebox', reason: `tripped: ${reason}` }, nowMs).events];
 }
 
-/** A ledger that cannot explain a receipt admits nothing until a person has looked. */
+/** A ledger that cannot explain a receipt admits nothing until a person has looked and resets the breaker. */
 export function freeze(session: Session, receiptId: string, nowMs: number): SessionEvent[] {
   session.breaker = { state: 'open', sinceMs: nowMs, reason: 'ledger-frozen' };
   session.trip = { atMs: nowMs, reason: 'ledger-frozen', evidence: { receipt: receiptId } };
@@ -266,9 +266,6 @@ export function standingDenial(session: Session, nowMs: number): Denial | null {
         ...(session.trip === null ? {} : { trip: session.trip.reason, ...session.trip.evidence }),
       },
     };
-  }
-  if (session.ledger.frozen) {
-    return { code: 'enforcement-unavailable', detail: 'This session is frozen until an operator has looked at its ledger.' };
   }
   if (nowMs >= session.identity.expiresAtMs + EXPIRY_SKEW_MS) {
     return { code: 'credential-expired', detail: 'This session has ended.' };

@@ -259,7 +259,7 @@ class Life {
   #changeLimit(): void {
     this.doing = 'change limit';
     const spendMicroUsd = money(Math.max(1_000, Math.floor(this.#reference.limit.microUsd * this.#random.pick([0.3, 0.7, 1.5, 2]))));
-    const decision = this.#domain.session.changeLimits(this.#object.session, { spendMicroUsd }, this.#nowMs);
+    const decision = this.#domain.session.changeLimits(this.#object.session, { spendMicroUsd }, { by: 'operator', reason: 'simulated' }, this.#nowMs);
     this.#object.apply(decision);
     this.#reference.limit = { ...this.#reference.limit, microUsd: spendMicroUsd };
     this.#reference.tripped &&= this.#object.session.breaker.state === 'open';
