@@ -28,7 +28,13 @@ export interface App {
 export function createApp(config: Config, env: Bindings & Readonly<Record<string, unknown>>, now: () => number): App {
   const control = (): ReturnType<typeof controlClient> => controlClient(env.CONTROL);
   const session = (name: string): ReturnType<typeof sessionClient> => sessionClient(env.SESSION, name);
-  const snapshot = new EdgeSnapshot({ kv: env.SNAPSHOT, control, keys: config.keys, deployment: config.deploymentId, now });
+  const snapshot = new EdgeSnapshot({
+    kv: env.SNAPSHOT,
+    control,
+    keys: config.keys,
+    deployment: config.deploymentId,
+    now,
+  });
   const routes = routeTable(config.policy, env);
   const gateway: GatewayParts = {
     issuer: config.issuer,
@@ -45,12 +51,16 @@ export function createApp(config: Config, env: Bindings & Readonly<Record<string
   web.route('/admin', adminRoutes({ config, sessions: session, control: control(), now, newId: () => uuidv7(), log }));
   web.all('/session', (c) => serveOwnSession(c.req.raw, gateway));
   web.all('/session/*', (c) => serveOwnSession(c.req.raw, gateway));
-  web.get('/.well-known/jwks.json', (c) => c.json(publicJwks(config.keys), 200, { 'cache-control': 'public, max-age=300' }));
+  web.get('/.well-known/jwks.json', (c) =>
+    c.json(publicJwks(config.keys), 200, { 'cache-control': 'public, max-age=300' }),
+  );
   web.get('/problems/:code{[a-z-]*}', (c) => problemPage(c.req.param('code')) ?? notFound());
   web.get('/problems', () => problemPage('') ?? notFound());
   web.get('/healthz', async (c) => {
     if (snapshot.freshness() !== 'fresh') await snapshot.refresh();
-    const disabled = [...routes.values()].flatMap(({ policy, auth }) => (auth.ready ? [] : [{ route: policy.name, missing: auth.missing }]));
+    const disabled = [...routes.values()].flatMap(({ policy, auth }) =>
+      auth.ready ? [] : [{ route: policy.name, missing: auth.missing }],
+    );
     const ageMs = snapshot.ageMs();
     const isServing = snapshot.freshness() !== 'stale' && !config.halted;
     return c.json(
@@ -92,7 +102,10 @@ function isReserved(url: string): boolean {
 }
 
 function notFound(): Response {
-  return problemResponse({ code: 'route-unknown', detail: 'There is nothing at this address.' }, { requestId: uuidv7(), shape: 'problem' });
+  return problemResponse(
+    { code: 'route-unknown', detail: 'There is nothing at this address.' },
+    { requestId: uuidv7(), shape: 'problem' },
+  );
 }
 
 /** Structured, one line each: what a log pipeline can read. */
@@ -103,6 +116,15 @@ function log(entry: Readonly<Record<string, unknown>>): void {
 /** A bug, or a part that is out of reach. What it was goes to the log, under the id that the answer names. */
 function failed(error: unknown): Response {
   const requestId = uuidv7();
-  console.error(JSON.stringify({ event: 'failed', request: requestId, error: error instanceof Error ? error.stack : String(error) }));
-  return problemResponse({ code: 'internal-error', detail: 'Something went wrong in the gateway itself.' }, { requestId, shape: 'problem' });
+  console.error(
+    JSON.stringify({
+      event: 'failed',
+      request: requestId,
+      error: error instanceof Error ? error.stack : String(error),
+    }),
+  );
+  return problemResponse(
+    { code: 'internal-error', detail: 'Something went wrong in the gateway itself.' },
+    { requestId, shape: 'problem' },
+  );
 }

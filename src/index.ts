@@ -26,7 +26,13 @@ export default {
 function notConfigured(what: string): Response {
   console.error(JSON.stringify({ event: 'not-configured', what }));
   return Response.json(
-    { type: '/problems/enforcement-unavailable', title: 'Fusebox is not configured', status: 503, code: 'enforcement-unavailable', detail: what },
+    {
+      type: '/problems/enforcement-unavailable',
+      title: 'Fusebox is not configured',
+      status: 503,
+      code: 'enforcement-unavailable',
+      detail: what,
+    },
     { status: 503, headers: { 'content-type': 'application/problem+json', 'cache-control': 'no-store' } },
   );
 }

@@ -40,7 +40,10 @@ describe('the code', () => {
 
   it('decides without a platform: no clock, no randomness, no storage outside of objects, stores and clients', () => {
     const shells = /-(?:object|store|client)\.ts$|^(?:app|config|index)\.ts$/;
-    const touching = files.filter(({ name, text }) => !shells.test(name) && /\bDate\.now\(|Math\.random\(|cloudflare:workers|ctx\.storage/.test(text));
+    const touching = files.filter(
+      ({ name, text }) =>
+        !shells.test(name) && /\bDate\.now\(|Math\.random\(|cloudflare:workers|ctx\.storage/.test(text),
+    );
     expect(touching.map(({ name }) => name)).toEqual([]);
   });
 

@@ -4,7 +4,13 @@ import { DurableObject } from 'cloudflare:workers';
 import { readSigningKeys } from '../signing/signing-keys.ts';
 import { sessionName } from '../rpc/session-name.ts';
 import { HEAD_MAX_REUSE_MS, PUBLISH_EVERY_MS, PUBLISH_RETRY_MS, REVOCATION_SWEEP_MS } from '../limits.ts';
-import type { ControlRpc, IndexedSession, RevokedSession, SessionList, SessionListRequest } from '../rpc/control-rpc.ts';
+import type {
+  ControlRpc,
+  IndexedSession,
+  RevokedSession,
+  SessionList,
+  SessionListRequest,
+} from '../rpc/control-rpc.ts';
 import { deploymentIdOf } from '../snapshot/deployment.ts';
 import { signHead } from '../snapshot/signed-head.ts';
 import { HEAD_KEY } from '../snapshot/snapshot-client.ts';

@@ -58,13 +58,24 @@ export function settlementFor(
 
   switch (ending.how) {
     case 'upstream-error':
-      return { ...known, costMicroUsd: microUsd(0), tokens: 0, estimated: false, reason: `upstream-error-${ending.status}` };
+      return {
+        ...known,
+        costMicroUsd: microUsd(0),
+        tokens: 0,
+        estimated: false,
+        reason: `upstream-error-${ending.status}`,
+      };
     case 'completed':
       return reading.final ? stated('completed') : fullHold('usage-missing');
     case 'cut':
       if (reading.final) return stated(ending.reason);
       if (reading.hiddenOutput) return fullHold(ending.reason);
-      return { ...known, ...meteredCharge(receipt, reading, options.outputMicroUsdPerMillion), estimated: true, reason: ending.reason };
+      return {
+        ...known,
+        ...meteredCharge(receipt, reading, options.outputMicroUsdPerMillion),
+        estimated: true,
+        reason: ending.reason,
+      };
     case 'lost':
       return reading.final ? stated(ending.reason) : fullHold(ending.reason);
     case 'unseen':

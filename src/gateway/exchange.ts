@@ -30,7 +30,13 @@ export interface ExchangeParts {
 }
 
 export type ExchangeAnswer =
-  | { readonly ok: true; readonly status: number; readonly body: BodyInit | null; readonly headers: Headers; readonly clamped: string | null }
+  | {
+      readonly ok: true;
+      readonly status: number;
+      readonly body: BodyInit | null;
+      readonly headers: Headers;
+      readonly clamped: string | null;
+    }
   | { readonly ok: false; readonly denial: Denial };
 
 /** Waits between tries to settle; after the last the hold expires by itself, charged in full. */
@@ -71,7 +77,10 @@ export class Exchange {
     };
     if (clientGone.aborted) {
       this.withdraw('client-aborted');
-      return { ok: false, denial: { code: 'upstream-unavailable', detail: 'The client went away before the request was sent.' } };
+      return {
+        ok: false,
+        denial: { code: 'upstream-unavailable', detail: 'The client went away before the request was sent.' },
+      };
     }
     clientGone.addEventListener('abort', onClientGone, { once: true });
     try {
@@ -92,17 +101,26 @@ export class Exchange {
     switch (outcome.outcome) {
       case 'unreachable':
         this.withdraw('upstream-unreachable');
-        return { ok: false, denial: { code: 'upstream-unavailable', detail: 'The upstream could not be reached.', retryAfterSeconds: 5 } };
+        return {
+          ok: false,
+          denial: { code: 'upstream-unavailable', detail: 'The upstream could not be reached.', retryAfterSeconds: 5 },
+        };
       case 'lost':
         this.#settle({ how: 'unseen', reason: 'stream-lost' });
-        return { ok: false, denial: { code: 'upstream-unavailable', detail: 'The upstream broke off without an answer.' } };
+        return {
+          ok: false,
+          denial: { code: 'upstream-unavailable', detail: 'The upstream broke off without an answer.' },
+        };
       case 'timeout':
         this.#settle({ how: 'unseen', reason: 'upstream-timeout' });
         return { ok: false, denial: { code: 'upstream-timeout', detail: 'The upstream did not answer in time.' } };
       case 'redirected':
         await outcome.response.body?.cancel();
         this.#settle({ how: 'upstream-error', status: outcome.response.status });
-        return { ok: false, denial: { code: 'upstream-refused', detail: 'The upstream answered with a redirect, which is not followed.' } };
+        return {
+          ok: false,
+          denial: { code: 'upstream-refused', detail: 'The upstream answered with a redirect, which is not followed.' },
+        };
       case 'answered':
         return this.#answer(outcome.response, outbound.clamped);
     }
@@ -118,9 +136,18 @@ export class Exchange {
     if (status > MAX_STATUS) {
       await body?.cancel();
       this.#settle({ how: 'lost', reason: 'stream-lost' });
-      return { ok: false, denial: { code: 'upstream-refused', detail: 'The upstream answered with a status that HTTP does not have.' } };
+      return {
+        ok: false,
+        denial: { code: 'upstream-refused', detail: 'The upstream answered with a status that HTTP does not have.' },
+      };
     }
-    const answer = (content: BodyInit | null): ExchangeAnswer => ({ ok: true, status, body: content, headers, clamped });
+    const answer = (content: BodyInit | null): ExchangeAnswer => ({
+      ok: true,
+      status,
+      body: content,
+      headers,
+      clamped,
+    });
     if (body === null || BODILESS.has(status)) {
       this.#settle(status >= 400 ? { how: 'upstream-error', status } : { how: 'completed' });
       return answer(null);
@@ -223,14 +250,24 @@ export class Exchange {
     const { outputTokensBound, stated } = this.#meter.reading();
     const used = Math.max(outputTokensBound, stated?.outputTokens ?? 0);
     if (used < held * EXTEND_AT) return null;
-    const wanted = holdFor(call.demand, Math.min(admitted.outputTokens, Math.max(held * 2, Math.ceil(used / EXTEND_AT))));
+    const wanted = holdFor(
+      call.demand,
+      Math.min(admitted.outputTokens, Math.max(held * 2, Math.ceil(used / EXTEND_AT))),
+    );
     try {
-      const answer = await session.extend({ receipt: this.#receipt, microUsd: microUsd(wanted.microUsd), tokens: wanted.tokens });
+      const answer = await session.extend({
+        receipt: this.#receipt,
+        microUsd: microUsd(wanted.microUsd),
+        tokens: wanted.tokens,
+      });
       if (!answer.extended) return answer.denial;
       this.#receipt = answer.receipt;
       return null;
     } catch {
-      return { code: 'enforcement-unavailable', detail: 'The session could not be asked to pay for more of this answer.' };
+      return {
+        code: 'enforcement-unavailable',
+        detail: 'The session could not be asked to pay for more of this answer.',
+      };
     }
   }
 
@@ -272,9 +309,18 @@ export class Exchange {
 
 /** Why a whole answer did not come, for the ledger and for the client. */
 const WHOLE_FAILURES = {
-  broken: { reason: 'stream-lost', denial: { code: 'upstream-refused', detail: 'The upstream broke off in the middle of its answer.' } },
-  'too-large': { reason: 'answer-too-large', denial: { code: 'upstream-refused', detail: 'The answer is larger than allowed.' } },
-  'too-late': { reason: 'upstream-timeout', denial: { code: 'upstream-timeout', detail: 'The upstream fell silent in the middle of its answer.' } },
+  broken: {
+    reason: 'stream-lost',
+    denial: { code: 'upstream-refused', detail: 'The upstream broke off in the middle of its answer.' },
+  },
+  'too-large': {
+    reason: 'answer-too-large',
+    denial: { code: 'upstream-refused', detail: 'The answer is larger than allowed.' },
+  },
+  'too-late': {
+    reason: 'upstream-timeout',
+    denial: { code: 'upstream-timeout', detail: 'The upstream fell silent in the middle of its answer.' },
+  },
 } as const satisfies Record<string, { reason: string; denial: Denial }>;
 
 /** Pages of a tool must not act in this gateway's name, whatever browser they end up in. */

@@ -48,7 +48,10 @@ export function meteredStream(ports: StreamPorts): ReadableStream<Uint8Array> {
   );
 }
 
-type Step = { readonly cut: Denial } | { readonly chunk: Uint8Array | null } | { readonly broken: 'stream-lost' | 'upstream-timeout' };
+type Step =
+  | { readonly cut: Denial }
+  | { readonly chunk: Uint8Array | null }
+  | { readonly broken: 'stream-lost' | 'upstream-timeout' };
 
 class MeteredStream {
   readonly #ports: StreamPorts;
@@ -127,7 +130,10 @@ class MeteredStream {
   }
 
   /** Reads and passes whole events, those of one chunk together; the reason to cut, when the hold cannot cover one of them. */
-  async #passAll(controller: ReadableStreamDefaultController<Uint8Array>, frames: readonly Uint8Array[]): Promise<Denial | null> {
+  async #passAll(
+    controller: ReadableStreamDefaultController<Uint8Array>,
+    frames: readonly Uint8Array[],
+  ): Promise<Denial | null> {
     const visible: Uint8Array[] = [];
     let denial: Denial | null = null;
     for (const frame of frames) {
@@ -173,7 +179,10 @@ class MeteredStream {
   #breakOff(controller: ReadableStreamDefaultController<Uint8Array>, reason: 'stream-lost' | 'upstream-timeout'): void {
     const denial: Denial = {
       code: reason === 'upstream-timeout' ? 'upstream-timeout' : 'upstream-unavailable',
-      detail: reason === 'upstream-timeout' ? 'The upstream fell silent.' : 'The upstream broke off before the end of its answer.',
+      detail:
+        reason === 'upstream-timeout'
+          ? 'The upstream fell silent.'
+          : 'The upstream broke off before the end of its answer.',
     };
     this.#close(controller, denial, { how: 'lost', reason });
   }

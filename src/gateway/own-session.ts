@@ -29,9 +29,13 @@ export async function serveOwnSession(request: Request, parts: GatewayParts): Pr
 
   try {
     const session = parts.session(name);
-    const answer = method === 'GET' ? await session.describe() : await session.revoke({ by: `agent ${principal.agent}`, reason: 'stopped by itself' });
+    const answer =
+      method === 'GET'
+        ? await session.describe()
+        : await session.revoke({ by: `agent ${principal.agent}`, reason: 'stopped by itself' });
     if (!answer.known) return refuse({ code: 'credential-invalid', detail: 'No such session was issued.' });
-    if (method === 'POST') parts.snapshot.learn(name, { code: 'session-revoked', detail: 'This session stopped itself.' });
+    if (method === 'POST')
+      parts.snapshot.learn(name, { code: 'session-revoked', detail: 'This session stopped itself.' });
     return Response.json(sessionJson(id, answer.view), {
       headers: { ...headers, 'x-request-id': requestId, 'cache-control': 'no-store' },
     });

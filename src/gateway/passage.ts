@@ -18,7 +18,8 @@ export interface Message {
  */
 export async function readBounded(message: Message, maxBytes: number, drainBytes = 0): Promise<BoundedRead> {
   const statedBytes = message.headers.get('content-length');
-  if (statedBytes === null || message.headers.has('content-encoding')) return readPieces(message.body, maxBytes, drainBytes);
+  if (statedBytes === null || message.headers.has('content-encoding'))
+    return readPieces(message.body, maxBytes, drainBytes);
   if (Number(statedBytes) > maxBytes) {
     if (message.body !== null) await drain(message.body.getReader(), Number(statedBytes) > drainBytes ? 0 : drainBytes);
     return { ok: false, why: 'too-large' };
@@ -31,7 +32,11 @@ export async function readBounded(message: Message, maxBytes: number, drainBytes
   }
 }
 
-async function readPieces(body: ReadableStream<Uint8Array> | null, maxBytes: number, drainBytes: number): Promise<BoundedRead> {
+async function readPieces(
+  body: ReadableStream<Uint8Array> | null,
+  maxBytes: number,
+  drainBytes: number,
+): Promise<BoundedRead> {
   if (body === null) return { ok: true, bytes: new Uint8Array() };
   const reader = body.getReader();
   const pieces: Uint8Array[] = [];
@@ -64,7 +69,7 @@ async function readPieces(body: ReadableStream<Uint8Array> | null, maxBytes: num
 /** Throws away at most `maxBytes` more, and breaks off what is left. */
 async function drain(reader: ReadableStreamDefaultReader<Uint8Array>, maxBytes: number): Promise<void> {
   try {
-    for (let left = maxBytes; left > 0; ) {
+    for (let left = maxBytes; left > 0;) {
       const { done, value } = await reader.read();
       if (done) return;
       left -= value.length;
@@ -83,7 +88,11 @@ export interface PassageEnd {
 /** Passes a body on as it comes. `ended` is called once. A body that breaks, or is larger than allowed, ends in an error for the client. */
 export function boundedPassage(
   body: ReadableStream<Uint8Array>,
-  options: { readonly maxBytes: number; readonly secrets: readonly string[]; readonly ended: (end: PassageEnd) => void },
+  options: {
+    readonly maxBytes: number;
+    readonly secrets: readonly string[];
+    readonly ended: (end: PassageEnd) => void;
+  },
 ): ReadableStream<Uint8Array> {
   const reader = body.getReader();
   const redaction = new RedactingPassage(options.secrets);

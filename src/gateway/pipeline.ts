@@ -60,7 +60,8 @@ export async function serveRoute(request: Request, parts: GatewayParts, lifetime
   const path = readRequestPath(request.url);
   if (!path.ok) return reply.refuse(path.denial);
   const route = parts.routes.get(path.value.segment);
-  if (route === undefined) return reply.refuse({ code: 'route-unknown', detail: `There is no route "${path.value.segment}".` });
+  if (route === undefined)
+    return reply.refuse({ code: 'route-unknown', detail: `There is no route "${path.value.segment}".` });
   reply.shape = route.protocol.errorShape;
 
   // 2 identify
@@ -80,12 +81,16 @@ export async function serveRoute(request: Request, parts: GatewayParts, lifetime
   if (!read.ok) return reply.refuse(read.denial);
   const { call, body, idempotency } = read.value;
   const scope = call.scopes.find((needed) => !scopeCovers(caller.value.principal.scopes, needed));
-  if (scope !== undefined) return reply.refuse({ code: 'scope-denied', detail: `The credential lacks the scope "${scope}".` });
+  if (scope !== undefined)
+    return reply.refuse({ code: 'scope-denied', detail: `The credential lacks the scope "${scope}".` });
 
   // 5 admit
   const session = parts.session(caller.value.name);
   const refreshed = freshness === 'unconfirmed' ? refreshBeside(parts.snapshot, lifetime) : null;
-  const admission = await admit(session, admitRequest({ requestId, caller: caller.value, route, call, parts, body, idempotency }));
+  const admission = await admit(
+    session,
+    admitRequest({ requestId, caller: caller.value, route, call, parts, body, idempotency }),
+  );
   if (!admission.ok) return reply.refuse(admission.denial);
   const admitted = admission.value;
   if (admitted.standing !== null) reply.standing(admitted.standing);
@@ -106,7 +111,8 @@ export async function serveRoute(request: Request, parts: GatewayParts, lifetime
     now: parts.now,
     screen: () => parts.snapshot.revocation(caller.value.name, caller.value.digest),
     waitUntil: (work) => lifetime.waitUntil(work),
-    alert: (what) => console.warn(JSON.stringify({ event: `exchange.${what}`, request: requestId, session: caller.value.name })),
+    alert: (what) =>
+      console.warn(JSON.stringify({ event: `exchange.${what}`, request: requestId, session: caller.value.name })),
   });
   if (refreshed !== null) {
     await refreshed;
@@ -135,7 +141,9 @@ export function identify(
     return credential;
   }
   const verification = parts.tokens.verify(credential.value, parts.now());
-  return verification instanceof Promise ? verification.then((verified) => callerOf(verified, requestId)) : callerOf(verification, requestId);
+  return verification instanceof Promise
+    ? verification.then((verified) => callerOf(verified, requestId))
+    : callerOf(verification, requestId);
 }
 
 function callerOf(verification: Awaited<ReturnType<TokenVerifier['verify']>>, requestId: string): Result<Caller> {
@@ -164,7 +172,11 @@ function logRefusal(requestId: string, code: string, detail: string): void {
 function screen(caller: Caller, route: Route, { snapshot, halted }: GatewayParts): Denial | null {
   if (halted) return { code: 'kill-switch-active', detail: 'Everything is stopped by an operator.' };
   if (snapshot.freshness() === 'stale') {
-    return { code: 'enforcement-unavailable', detail: 'This location has not heard of revocations for too long.', retryAfterSeconds: 1 };
+    return {
+      code: 'enforcement-unavailable',
+      detail: 'This location has not heard of revocations for too long.',
+      retryAfterSeconds: 1,
+    };
   }
   const revoked = snapshot.revocation(caller.name, caller.digest);
   if (revoked !== null) return revoked;
@@ -172,7 +184,10 @@ function screen(caller: Caller, route: Route, { snapshot, halted }: GatewayParts
     return { code: 'scope-denied', detail: `The credential lacks the scope "${route.policy.scope}".` };
   }
   if (!route.auth.ready) {
-    return { code: 'upstream-unavailable', detail: `The route "${route.policy.name}" is disabled: its provider key is not configured.` };
+    return {
+      code: 'upstream-unavailable',
+      detail: `The route "${route.policy.name}" is disabled: its provider key is not configured.`,
+    };
   }
   return null;
 }
@@ -192,7 +207,12 @@ interface ReadRequest {
   readonly idempotency: string | null;
 }
 
-async function readCall(request: Request, path: RequestPath, route: Route, parts: GatewayParts): Promise<Result<ReadRequest>> {
+async function readCall(
+  request: Request,
+  path: RequestPath,
+  route: Route,
+  parts: GatewayParts,
+): Promise<Result<ReadRequest>> {
   if (upstreamUrl(route, path) === null) {
     return refused('ambiguous-path', 'The path or query is written in a way that URL parsers would change.');
   }
@@ -223,7 +243,9 @@ async function readBody(request: Request): Promise<Result<Uint8Array | null>> {
   if (request.body === null) return accepted(null);
   const read = await readBounded(request, MAX_REQUEST_BODY_BYTES, MAX_DRAINED_BODY_BYTES);
   if (read.ok && BODILESS_METHODS.has(request.method)) {
-    return read.bytes.length === 0 ? accepted(null) : refused('bad-request', `A ${request.method} request with a body cannot be forwarded.`);
+    return read.bytes.length === 0
+      ? accepted(null)
+      : refused('bad-request', `A ${request.method} request with a body cannot be forwarded.`);
   }
   if (read.ok) return accepted(read.bytes);
   return read.why === 'too-large'

@@ -15,7 +15,11 @@ export interface Route {
 }
 
 type RouteAuth =
-  | { readonly ready: true; readonly header: { readonly name: string; readonly value: string } | null; readonly secrets: readonly string[] }
+  | {
+      readonly ready: true;
+      readonly header: { readonly name: string; readonly value: string } | null;
+      readonly secrets: readonly string[];
+    }
   | { readonly ready: false; readonly missing: readonly string[] };
 
 export type RouteTable = ReadonlyMap<string, Route>;

@@ -21,7 +21,11 @@ export async function watchStream(subject: WatchSubject): Promise<Denial | null>
   while (!subject.over()) {
     try {
       const { microUsd, tokens } = subject.metered();
-      const answer = await subject.session.watch({ receipt: subject.receipt(), meteredMicroUsd: microUsd, meteredTokens: tokens });
+      const answer = await subject.session.watch({
+        receipt: subject.receipt(),
+        meteredMicroUsd: microUsd,
+        meteredTokens: tokens,
+      });
       if (answer.cut) return subject.over() ? null : answer.denial;
       brokenSinceMs = null;
     } catch {

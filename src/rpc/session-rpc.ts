@@ -105,7 +105,11 @@ export interface Receipt {
 export interface Standing {
   readonly spend: { readonly limitMicroUsd: MicroUsd; readonly availableMicroUsd: MicroUsd };
   readonly tokens: { readonly limit: number; readonly available: number } | null;
-  readonly requests: { readonly limitPerMinute: number; readonly remaining: number; readonly resetSeconds: number } | null;
+  readonly requests: {
+    readonly limitPerMinute: number;
+    readonly remaining: number;
+    readonly resetSeconds: number;
+  } | null;
 }
 
 export type Warning = 'spend-90' | 'tokens-90';
@@ -167,7 +171,9 @@ export interface WatchRequest {
   readonly meteredTokens: number;
 }
 
-export type WatchAnswer = { readonly cut: false; readonly receipt: Receipt } | { readonly cut: true; readonly denial: Denial };
+export type WatchAnswer =
+  | { readonly cut: false; readonly receipt: Receipt }
+  | { readonly cut: true; readonly denial: Denial };
 
 export type SessionStatus = 'active' | 'warned' | 'tripped' | 'revoked' | 'expired';
 
@@ -189,7 +195,11 @@ export interface SessionView {
   readonly createdAtMs: number;
   readonly status: SessionStatus;
   readonly limits: SessionLimits;
-  readonly spend: { readonly settledMicroUsd: MicroUsd; readonly heldMicroUsd: MicroUsd; readonly availableMicroUsd: MicroUsd };
+  readonly spend: {
+    readonly settledMicroUsd: MicroUsd;
+    readonly heldMicroUsd: MicroUsd;
+    readonly availableMicroUsd: MicroUsd;
+  };
   readonly tokens: { readonly settled: number; readonly held: number; readonly available: number | null };
   readonly requests: { readonly admitted: number; readonly denied: number };
   readonly breaker: BreakerView;
@@ -243,7 +253,11 @@ export interface SessionRpc {
   void(receipt: Receipt, reason: string): Promise<SettleAnswer>;
   /** Long poll of one metered stream; renews the hold's lease. */
   watch(request: WatchRequest): Promise<WatchAnswer>;
-  create(request: { readonly session: SessionIdentity; readonly rules: AdmissionRules; readonly act: Act }): Promise<CreateAnswer>;
+  create(request: {
+    readonly session: SessionIdentity;
+    readonly rules: AdmissionRules;
+    readonly act: Act;
+  }): Promise<CreateAnswer>;
   describe(): Promise<SessionAnswer>;
   /** Moves the end of the session, and nothing else. Refused once it is revoked or has ended. */
   renew(request: { readonly expiresAtMs: number; readonly act: Act }): Promise<SessionAnswer>;

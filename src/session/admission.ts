@@ -71,7 +71,12 @@ export function admit(session: Session, request: AdmitRequest, nowMs: number): D
   const events = warn(session, nowMs);
   const leastUseful = leastUsefulOf(session.ledger.limit, session.rules.leastUsefulMicroUsd);
   const left = leftOf(session.ledger);
-  const sized = sizeGrant({ demand: request.demand, left, leastUseful, tokensPerRequest: session.limits.tokensPerRequest });
+  const sized = sizeGrant({
+    demand: request.demand,
+    left,
+    leastUseful,
+    tokensPerRequest: session.limits.tokensPerRequest,
+  });
   switch (sized.outcome) {
     case 'limit-reached':
       return denyAtLimit(session, sized.dimension, events, nowMs);
@@ -146,7 +151,12 @@ export function extend(session: Session, request: ExtendRequest, nowMs: number):
   const opening = extendHold(session.ledger, hold, wanted, nowMs);
   if (opening === 'refused') {
     const dimension = dimensionOver(session, minus(wanted, hold.amounts));
-    return { ...notExtended(limitDenial(session, dimension, 'The answer was cut where the session can pay for no more of it.')), write: true };
+    return {
+      ...notExtended(
+        limitDenial(session, dimension, 'The answer was cut where the session can pay for no more of it.'),
+      ),
+      write: true,
+    };
   }
   const events = warn(session, nowMs);
   return {
@@ -211,12 +221,7 @@ export function settle(session: Session, settlement: Settlement, nowMs: number):
 }
 
 /** Gives a hold back whole: nothing was sent. Late, it corrects the charge to nothing. */
-export function voidHold(
-  session: Session,
-  receipt: Receipt,
-  reason: string,
-  nowMs: number,
-): Decision<SettleAnswer> {
+export function voidHold(session: Session, receipt: Receipt, reason: string, nowMs: number): Decision<SettleAnswer> {
   const nothing = { amounts: NOTHING, usage: null, estimated: false, reason, model: null, flags: [] };
   return conclude(session, receipt, nowMs, {
     end: (hold) => release(session.ledger, hold, reason),
@@ -238,7 +243,10 @@ function conclude(
     return { answer: { state: 'frozen', costMicroUsd: microUsd(0) }, write: true, events };
   }
   if (hold !== null) concludeKey(session, hold, entry.costMicroUsd > 0);
-  const answer: SettleAnswer = { state: entry.state === 'open' ? 'settled' : entry.state, costMicroUsd: entry.costMicroUsd };
+  const answer: SettleAnswer = {
+    state: entry.state === 'open' ? 'settled' : entry.state,
+    costMicroUsd: entry.costMicroUsd,
+  };
   return { answer, write: false, events: warn(session, nowMs) };
 }
 
@@ -349,7 +357,10 @@ function claimedLeaseMs(session: Session, { admittedAtMs }: Receipt, nowMs: numb
 }
 
 function lostHold(): Denial {
-  return { code: 'enforcement-unavailable', detail: 'The hold of this request is no longer on the books of its session.' };
+  return {
+    code: 'enforcement-unavailable',
+    detail: 'The hold of this request is no longer on the books of its session.',
+  };
 }
 
 /** A request id is used once; its own redelivery finds the hold open. */
@@ -368,7 +379,9 @@ function pinDenial(session: Session, { session: claimed }: AdmitRequest): Denial
     pinned.customer === claimed.customer &&
     pinned.segments.length === claimed.segments.length &&
     pinned.segments.every((segment, index) => segment === claimed.segments[index]);
-  return agrees ? null : { code: 'credential-invalid', detail: 'The credential disagrees with what this session was created with.' };
+  return agrees
+    ? null
+    : { code: 'credential-invalid', detail: 'The credential disagrees with what this session was created with.' };
 }
 
 function velocityDenial(session: Session, nowMs: number): Denial | null {
@@ -402,7 +415,10 @@ function idempotencyDenial(session: Session, { idempotency }: AdmitRequest): Den
         detail: 'The first request with this idempotency key is still running.',
         retryAfterSeconds: SPEND_HELD_RETRY_SECONDS,
       }
-    : { code: 'idempotency-completed', detail: 'The request with this idempotency key was already answered and charged.' };
+    : {
+        code: 'idempotency-completed',
+        detail: 'The request with this idempotency key was already answered and charged.',
+      };
 }
 
 function beginKey(session: Session, { key, digest }: { readonly key: string; readonly digest: string }): void {

@@ -30,12 +30,14 @@ export type GrantDecision =
 export function sizeGrant({ demand, left, leastUseful, tokensPerRequest }: GrantInput): GrantDecision {
   const floor = holdFor(demand, demand.output?.floorTokens ?? 0);
   // A request that costs nothing in a dimension cannot meet that dimension's limit.
-  if (floor.microUsd > 0 && left.microUsd < leastUseful.microUsd) return { outcome: 'limit-reached', dimension: 'spend' };
+  if (floor.microUsd > 0 && left.microUsd < leastUseful.microUsd)
+    return { outcome: 'limit-reached', dimension: 'spend' };
   if (floor.tokens > 0 && left.tokens < leastUseful.tokens) return { outcome: 'limit-reached', dimension: 'tokens' };
   if (tokensPerRequest !== null && floor.tokens > tokensPerRequest) {
     return { outcome: 'over-request-cap', neededTokens: floor.tokens, capTokens: tokensPerRequest };
   }
-  if (floor.microUsd > 0 && floor.microUsd > left.microUsd) return { outcome: 'too-big', dimension: 'spend', needed: floor };
+  if (floor.microUsd > 0 && floor.microUsd > left.microUsd)
+    return { outcome: 'too-big', dimension: 'spend', needed: floor };
   if (floor.tokens > 0 && floor.tokens > left.tokens) return { outcome: 'too-big', dimension: 'tokens', needed: floor };
   const { output } = demand;
   if (output === null) return { outcome: 'granted', hold: floor, outputTokens: null };

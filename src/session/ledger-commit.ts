@@ -21,7 +21,11 @@ export interface LedgerImage {
  * What to write now, with the ceiling re-centred (rule 3). A gated write passes `gated: true`: every later reply waits
  * for it, so it counts as confirmed at once. A batch is in flight until `confirm`; only one may be.
  */
-export function commit(ledger: Ledger, how: { gated: boolean }, nowMs: number): { image: LedgerImage; entries: LedgerEntry[] } {
+export function commit(
+  ledger: Ledger,
+  how: { gated: boolean },
+  nowMs: number,
+): { image: LedgerImage; entries: LedgerEntry[] } {
   if (!how.gated && ledger.inFlight !== null) throw new Error('a batch is already in flight');
   const used = usedOf(ledger);
   const ceiling = most(used, least(ledger.limit, plus(used, blockOf(ledger, nowMs))));
@@ -111,4 +115,3 @@ function forgetOldest(ledger: Ledger): void {
     ledger.resolved.delete(id);
   }
 }
-

@@ -182,7 +182,8 @@ export function extend(ledger: Ledger, hold: Hold, wanted: Amounts, nowMs: numbe
 
 /** Counts `amounts` as granted, from memory if every commit that may be the one on disk has room for it (rule 1). */
 function grant(ledger: Ledger, amounts: Amounts, nowMs: number): Opening {
-  const fromMemory = hasRoom(ledger.confirmed, amounts) && (ledger.inFlight === null || hasRoom(ledger.inFlight, amounts));
+  const fromMemory =
+    hasRoom(ledger.confirmed, amounts) && (ledger.inFlight === null || hasRoom(ledger.inFlight, amounts));
   if (!fromMemory && !fitsOnTop(usedOf(ledger), amounts, ledger.limit)) return 'refused';
   countGranted(ledger, amounts);
   ledger.recent = withHold(ledger.recent, amounts, nowMs);
@@ -261,7 +262,9 @@ export function expire(ledger: Ledger, nowMs: number): LedgerEntry[] {
     if (doubt.untilMs > nowMs) continue;
     ledger.doubt.delete(generation);
     ledger.recovered.set(generation, doubt.amounts);
-    ended.push(chargeRow(ledger, { id: recoveredId(generation), amounts: doubt.amounts, atMs: nowMs, reason: 'recovered' }));
+    ended.push(
+      chargeRow(ledger, { id: recoveredId(generation), amounts: doubt.amounts, atMs: nowMs, reason: 'recovered' }),
+    );
   }
   return ended;
 }

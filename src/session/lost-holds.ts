@@ -75,4 +75,3 @@ function takeLost(ledger: Ledger, generation: number, lost: Amounts): Amounts | 
   ledger.recovered.set(generation, minus(recovered, lost));
   return lost;
 }
-

@@ -2,7 +2,14 @@
 // admission.ts's; here is only when to write, whom to wake and what to tell the control object. It never awaits between
 // reading and changing the ledger, and carries no stream.
 import { DurableObject } from 'cloudflare:workers';
-import { BATCH_DELAY_MS, IDLE_WRITE_DELAY_MS, REPORT_RETRY_MS, SEAL_AFTER_MS, UNSEALED_CHECK_MS, WATCH_TIMEOUT_MS } from '../limits.ts';
+import {
+  BATCH_DELAY_MS,
+  IDLE_WRITE_DELAY_MS,
+  REPORT_RETRY_MS,
+  SEAL_AFTER_MS,
+  UNSEALED_CHECK_MS,
+  WATCH_TIMEOUT_MS,
+} from '../limits.ts';
 import { type ControlNamespace, controlClient } from '../rpc/control-client.ts';
 import type {
   Act,

@@ -19,14 +19,7 @@ import type {
 } from '../rpc/session-rpc.ts';
 import type { Amounts } from './amounts.ts';
 import { leastUsefulOf } from './grant.ts';
-import {
-  type Ledger,
-  availableOf,
-  consumedOf,
-  doubtOf,
-  emptyLedger,
-  leftOf,
-} from './ledger.ts';
+import { type Ledger, availableOf, consumedOf, doubtOf, emptyLedger, leftOf } from './ledger.ts';
 import { type LedgerImage, load as loadLedger } from './ledger-commit.ts';
 import { NO_VELOCITY, type Velocity, allowance, spentAllowance } from './velocity.ts';
 
@@ -183,7 +176,11 @@ export function warn(session: Session, nowMs: number): SessionEvent[] {
   if (session.warned.spend === null && consumed.microUsd >= limit.microUsd * session.rules.warnAt) {
     events.push(giveWarning(session, 'spend-90', nowMs));
   }
-  if (session.warned.tokens === null && session.limits.tokens !== null && consumed.tokens >= limit.tokens * session.rules.warnAt) {
+  if (
+    session.warned.tokens === null &&
+    session.limits.tokens !== null &&
+    consumed.tokens >= limit.tokens * session.rules.warnAt
+  ) {
     events.push(giveWarning(session, 'tokens-90', nowMs));
   }
   return events;

@@ -29,7 +29,8 @@ export function allowance(velocity: Velocity, perMinute: number, nowMs: number):
   let freed = 0;
   for (const [second, count] of live) {
     freed += count;
-    if (used - freed < perMinute) return { remaining: 0, retryAfterSeconds: secondsUntilClear(second, now), resetSeconds };
+    if (used - freed < perMinute)
+      return { remaining: 0, retryAfterSeconds: secondsUntilClear(second, now), resetSeconds };
   }
   return { remaining: 0, retryAfterSeconds: WINDOW_SECONDS, resetSeconds };
 }
@@ -40,7 +41,8 @@ export function counted(velocity: Velocity, nowMs: number): Velocity {
   const { buckets: live, total } = withinWindow(velocity, now);
   const newest = live.at(-1);
   const others = newest !== undefined && newest[0] >= now ? live.slice(0, -1) : live;
-  const current: readonly [number, number] = newest !== undefined && newest[0] >= now ? [newest[0], newest[1] + 1] : [now, 1];
+  const current: readonly [number, number] =
+    newest !== undefined && newest[0] >= now ? [newest[0], newest[1] + 1] : [now, 1];
   return { buckets: [...others, current], total: total + 1 };
 }
 

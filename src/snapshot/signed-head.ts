@@ -20,7 +20,8 @@ export async function verifyHead(jws: string, keys: KeyRing, deployment: string)
       jws,
       (header) => {
         const key = keys.byKid.get(header.kid ?? '');
-        if (key === undefined || key.alg !== header.alg || header.typ !== HEAD_TYPE) throw new Error('not a head of ours');
+        if (key === undefined || key.alg !== header.alg || header.typ !== HEAD_TYPE)
+          throw new Error('not a head of ours');
         return key.publicKey;
       },
       { algorithms: ['EdDSA', 'ES256'] },

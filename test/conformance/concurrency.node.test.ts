@@ -23,13 +23,18 @@ describe('a thousand requests at once', () => {
           return 'served';
         }
         const { code, body } = await problemOf(response);
-        if (code === 'spend-held') expect(micro(String(body['available_usd']))).toBeLessThan(micro(String(body['hold_usd'])));
+        if (code === 'spend-held')
+          expect(micro(String(body['available_usd']))).toBeLessThan(micro(String(body['hold_usd'])));
         if (code === 'spend-limit-exceeded') expect(micro(String(body['left_usd']))).toBeLessThan(10_000);
         return code;
       }),
     );
     const served = answers.filter((answer) => answer === 'served').length;
-    expect([...new Set(answers)].filter((answer) => !['served', 'spend-held', 'spend-limit-exceeded', 'session-revoked'].includes(answer))).toEqual([]);
+    expect(
+      [...new Set(answers)].filter(
+        (answer) => !['served', 'spend-held', 'spend-limit-exceeded', 'session-revoked'].includes(answer),
+      ),
+    ).toEqual([]);
     await settledLedger(stack, session.id);
     const { settled } = await moneyOf(stack, session.id);
     expect(settled).toBeLessThanOrEqual(micro(cap));

@@ -3,7 +3,10 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startStack, type Stack } from '../support/stack.ts';
 import { micro, moneyOf, problemOf, settledLedger } from './money.ts';
 
-const policy = (more: string) => (upstream: string): string => `version: 1
+const policy =
+  (more: string) =>
+  (upstream: string): string =>
+    `version: 1
 sessions: { ttl_seconds_max: 86400, limits: { spend_usd: "10.00" }${more} }
 routes:
   tickets:
@@ -38,7 +41,12 @@ describe('limits', () => {
     expect(response.headers.get('x-fusebox-session')).toBe(session.id);
     const entries = await settledLedger(stack, session.id);
     expect(entries).toHaveLength(1);
-    expect(entries[0]).toMatchObject({ id: response.headers.get('x-request-id'), state: 'settled', cost_usd: '0.010000', reason: 'completed' });
+    expect(entries[0]).toMatchObject({
+      id: response.headers.get('x-request-id'),
+      state: 'settled',
+      cost_usd: '0.010000',
+      reason: 'completed',
+    });
   });
 
   it('warns once at 90 %, tells every later request, trips at 100 % and revokes for good', async () => {
@@ -67,7 +75,11 @@ describe('limits', () => {
     const after = await problemOf(await getTicket(token));
     expect(after).toMatchObject({ status: 401, code: 'session-revoked' });
     expect(after.body).toMatchObject({ trip: 'spend-limit' });
-    expect(await stack.admin.session(session.id)).toMatchObject({ status: 'revoked', trip: { reason: 'spend-limit' }, spend: { settled_usd: '0.100000' } });
+    expect(await stack.admin.session(session.id)).toMatchObject({
+      status: 'revoked',
+      trip: { reason: 'spend-limit' },
+      spend: { settled_usd: '0.100000' },
+    });
 
     await stack.admin.changeLimits(session.id, { spend_usd: '5' });
     expect((await getTicket(token)).status).toBe(401);
@@ -82,7 +94,8 @@ describe('limits', () => {
 
   it('trips at the tenth request in a row that is too big, and forgets the count at one that fits', async () => {
     const { session, token } = await stack.issueSession({ limits: { spend_usd: '0.04' } });
-    const order = (): Promise<Response> => stack.call('/tickets/tickets/1/comments', { token, method: 'POST', body: { title: 'x' } });
+    const order = (): Promise<Response> =>
+      stack.call('/tickets/tickets/1/comments', { token, method: 'POST', body: { title: 'x' } });
     for (let call = 0; call < 9; call += 1) expect((await problemOf(await order())).code).toBe('spend-limit-exceeded');
     expect((await stack.admin.session(session.id)).warnings).toEqual(['spend-90']);
     expect((await getTicket(token)).status).toBe(200);
@@ -137,7 +150,11 @@ describe('limits', () => {
 
   it('lowers the output ceiling to what is affordable, and announces it', async () => {
     const { session, token } = await stack.issueSession({ limits: { spend_usd: '0.002' } });
-    const body = { model: 'gpt-4o-mini', max_completion_tokens: 16_000, messages: [{ role: 'user', content: 'hello' }] };
+    const body = {
+      model: 'gpt-4o-mini',
+      max_completion_tokens: 16_000,
+      messages: [{ role: 'user', content: 'hello' }],
+    };
     const response = await stack.call('/chat/v1/chat/completions', { token, body });
     expect(response.status).toBe(200);
     const announced = /^max_completion_tokens=(\d+)$/.exec(response.headers.get('x-fusebox-clamped') ?? '');
@@ -151,12 +168,18 @@ describe('limits', () => {
   it('keeps one request within its own cap, and refuses without a trip what cannot be', async () => {
     const { session, token } = await stack.issueSession({ limits: { spend_usd: '1', tokens_per_request: 1_000 } });
     const ask = (content: string): Promise<Response> =>
-      stack.call('/chat/v1/chat/completions', { token, body: { model: 'gpt-4o-mini', messages: [{ role: 'user', content }] } });
+      stack.call('/chat/v1/chat/completions', {
+        token,
+        body: { model: 'gpt-4o-mini', messages: [{ role: 'user', content }] },
+      });
     const small = await ask('hello');
     expect(small.status).toBe(200);
     expect(small.headers.get('x-fusebox-clamped')).toMatch(/^max_completion_tokens=\d{3}$/);
     for (let call = 0; call < 12; call += 1) {
-      expect(await problemOf(await ask('x'.repeat(5_000)))).toMatchObject({ status: 429, code: 'token-limit-exceeded' });
+      expect(await problemOf(await ask('x'.repeat(5_000)))).toMatchObject({
+        status: 429,
+        code: 'token-limit-exceeded',
+      });
     }
     expect((await stack.admin.session(session.id)).status).toBe('active');
   });
@@ -164,7 +187,10 @@ describe('limits', () => {
   it('counts tokens as it counts money', async () => {
     const { session, token } = await stack.issueSession({ limits: { spend_usd: '1', tokens: 2_000 } });
     const ask = (): Promise<Response> =>
-      stack.call('/chat/v1/chat/completions', { token, body: { model: 'gpt-4o-mini', messages: [{ role: 'user', content: '[[tokens:2000]] hello' }] } });
+      stack.call('/chat/v1/chat/completions', {
+        token,
+        body: { model: 'gpt-4o-mini', messages: [{ role: 'user', content: '[[tokens:2000]] hello' }] },
+      });
     let last = await ask();
     for (let call = 0; call < 30 && last.status === 200; call += 1) {
       await last.text();
@@ -179,11 +205,13 @@ describe('limits', () => {
 
   it('revokes by hand, and lets an agent see and stop itself', async () => {
     const { session, token } = await stack.issueSession();
-    const own = (await (await stack.call('/session', { token })).json()) as { id: string; status: string };
-    expect(own).toMatchObject({ id: session.id, status: 'active' });
+    expect(await (await stack.call('/session', { token })).json()).toMatchObject({ id: session.id, status: 'active' });
     await stack.admin.revoke(session.id, 'by hand');
     expect(await problemOf(await getTicket(token))).toMatchObject({ status: 401, code: 'session-revoked' });
-    expect(await (await stack.call('/session', { token })).json()).toMatchObject({ status: 'revoked', revocation: { reason: 'by hand' } });
+    expect(await (await stack.call('/session', { token })).json()).toMatchObject({
+      status: 'revoked',
+      revocation: { reason: 'by hand' },
+    });
 
     const another = await stack.issueSession();
     expect((await stack.call('/session/revoke', { token: another.token, method: 'POST' })).status).toBe(200);
@@ -202,7 +230,10 @@ describe('limits', () => {
     const running = await order({ a: 1 }, 'key-1');
     expect(running.headers.get('retry-after')).not.toBeNull();
     expect(await problemOf(running)).toMatchObject({ status: 409, code: 'idempotency-in-flight' });
-    expect(await problemOf(await order({ a: 2 }, 'key-1'))).toMatchObject({ status: 422, code: 'idempotency-mismatch' });
+    expect(await problemOf(await order({ a: 2 }, 'key-1'))).toMatchObject({
+      status: 422,
+      code: 'idempotency-mismatch',
+    });
     expect((await first).status).toBeLessThan(300);
     await settledLedger(stack, session.id);
     const completed = await order({ a: 1 }, 'key-1');
@@ -231,7 +262,10 @@ describe('on_limit: pause', () => {
       const paused = await getTicket();
       expect(paused.headers.get('x-should-retry')).toBe('false');
       expect(await problemOf(paused)).toMatchObject({ status: 429, code: 'breaker-open' });
-      expect(await stack.admin.session(session.id)).toMatchObject({ status: 'tripped', breaker: { state: 'open', reason: 'spend-limit' } });
+      expect(await stack.admin.session(session.id)).toMatchObject({
+        status: 'tripped',
+        breaker: { state: 'open', reason: 'spend-limit' },
+      });
       await stack.admin.changeLimits(session.id, { spend_usd: '0.5' });
       expect((await getTicket()).status).toBe(200);
     } finally {

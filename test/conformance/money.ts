@@ -33,7 +33,9 @@ export async function settledLedger(stack: Stack, id: string): Promise<Awaited<R
 }
 
 /** The problem that an answer tells of. */
-export async function problemOf(response: Response): Promise<{ status: number; code: string; body: Record<string, unknown> }> {
-  const body = (await response.json()) as Record<string, unknown>;
+export async function problemOf(
+  response: Response,
+): Promise<{ status: number; code: string; body: Record<string, unknown> }> {
+  const body: Record<string, unknown> = await response.json();
   return { status: response.status, code: String(body['code']), body };
 }

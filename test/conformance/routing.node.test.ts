@@ -194,7 +194,8 @@ describe('routing and HTTP', () => {
   });
 
   it('lets one message be one message: nothing behind its end becomes a second', async () => {
-    const smuggled = `GET /tools/tickets HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${token}\r\n\r\n`;
+    // Whoever reads it as a request of its own finds no credential in it.
+    const smuggled = 'GET /tools/tickets HTTP/1.1\r\nhost: x\r\n\r\n';
     const chunked = `${HELLO.length.toString(16)}\r\n${HELLO}\r\n0\r\n\r\n`;
     await post(`${chunked}${smuggled}`, [
       'content-type: application/json',

@@ -10,7 +10,11 @@ interface Drained {
   readonly error: unknown;
 }
 
-async function drain<T>(stream: AsyncIterable<T>, textOf: (event: T) => string, onEvent: (count: number) => Promise<void> | void = () => undefined): Promise<Drained> {
+async function drain<T>(
+  stream: AsyncIterable<T>,
+  textOf: (event: T) => string,
+  onEvent: (count: number) => Promise<void> | void = () => undefined,
+): Promise<Drained> {
   let text = '';
   let count = 0;
   try {
@@ -25,7 +29,8 @@ async function drain<T>(stream: AsyncIterable<T>, textOf: (event: T) => string, 
   }
 }
 
-const chatText = (event: { choices: { delta: { content?: string | null } }[] }): string => event.choices[0]?.delta.content ?? '';
+const chatText = (event: { choices: { delta: { content?: string | null } }[] }): string =>
+  event.choices[0]?.delta.content ?? '';
 
 const ENDLESS = '[[endless]] [[pace:20]] talk on';
 
@@ -36,7 +41,11 @@ describe('streams', () => {
   });
   afterAll(() => stack.close());
 
-  const chat = (token: string, content: string, more: object = {}): Promise<AsyncIterable<{ choices: { delta: { content?: string | null } }[] }>> =>
+  const chat = (
+    token: string,
+    content: string,
+    more: object = {},
+  ): Promise<AsyncIterable<{ choices: { delta: { content?: string | null } }[] }>> =>
     openaiClient({ url: stack.url, token, maxRetries: 0 }).chat.completions.create({
       model: 'gpt-4o-mini',
       stream: true,
@@ -46,15 +55,26 @@ describe('streams', () => {
 
   interface Protocol {
     readonly name: string;
-    readonly run: (token: string, content: string, onEvent?: (count: number) => Promise<void> | void) => Promise<Drained>;
+    readonly run: (
+      token: string,
+      content: string,
+      onEvent?: (count: number) => Promise<void> | void,
+    ) => Promise<Drained>;
   }
   const protocols: readonly Protocol[] = [
-    { name: 'OpenAI chat', run: async (token, content, onEvent) => drain(await chat(token, content), chatText, onEvent) },
+    {
+      name: 'OpenAI chat',
+      run: async (token, content, onEvent) => drain(await chat(token, content), chatText, onEvent),
+    },
     {
       name: 'OpenAI responses',
       run: async (token, content, onEvent) =>
         drain(
-          await openaiClient({ url: stack.url, token, maxRetries: 0 }).responses.create({ model: 'gpt-4o-mini', stream: true, input: content }),
+          await openaiClient({ url: stack.url, token, maxRetries: 0 }).responses.create({
+            model: 'gpt-4o-mini',
+            stream: true,
+            input: content,
+          }),
           (event) => (event.type === 'response.output_text.delta' ? event.delta : ''),
           onEvent,
         ),
@@ -69,7 +89,8 @@ describe('streams', () => {
             stream: true,
             messages: [{ role: 'user', content }],
           }),
-          (event) => (event.type === 'content_block_delta' && event.delta.type === 'text_delta' ? event.delta.text : ''),
+          (event) =>
+            event.type === 'content_block_delta' && event.delta.type === 'text_delta' ? event.delta.text : '',
           onEvent,
         ),
     },
@@ -77,7 +98,10 @@ describe('streams', () => {
       name: 'Gemini',
       run: async (token, content, onEvent) =>
         drain(
-          await googleClient({ url: stack.url, token }).models.generateContentStream({ model: 'gemini-2.0-flash', contents: content }),
+          await googleClient({ url: stack.url, token }).models.generateContentStream({
+            model: 'gemini-2.0-flash',
+            contents: content,
+          }),
           (event) => event.text ?? '',
           onEvent,
         ),
@@ -90,23 +114,31 @@ describe('streams', () => {
     expect(error).toBeNull();
     expect(text.length).toBeGreaterThan(100);
     const [entry] = await settledLedger(stack, session.id);
-    expect(entry).toMatchObject({ state: 'settled', estimated: false, reason: 'completed', usage: { output_tokens: 60 } });
+    expect(entry).toMatchObject({
+      state: 'settled',
+      estimated: false,
+      reason: 'completed',
+      usage: { output_tokens: 60 },
+    });
     expect(micro(entry?.cost_usd ?? '0')).toBeGreaterThan(0);
   });
 
-  it.each(protocols)('$name: a revocation cuts it within moments, with an error that the SDK raises', async ({ run }) => {
-    const { session, token } = await stack.issueSession();
-    const { text, error } = await run(token, ENDLESS, async (count) => {
-      if (count === 20) await stack.admin.revoke(session.id, 'cut it');
-    });
-    expect(text.length).toBeGreaterThan(0);
-    expect(error).toBeInstanceOf(Error);
-    expect(String(error)).toMatch(/revoked/i);
-    const [entry] = await settledLedger(stack, session.id);
-    expect(entry).toMatchObject({ state: 'settled', reason: 'cut-by-revocation', estimated: true });
-    expect(micro(entry?.cost_usd ?? '0')).toBeGreaterThan(0);
-    expect(stack.upstream.stats().open).toBe(0);
-  });
+  it.each(protocols)(
+    '$name: a revocation cuts it within moments, with an error that the SDK raises',
+    async ({ run }) => {
+      const { session, token } = await stack.issueSession();
+      const { text, error } = await run(token, ENDLESS, async (count) => {
+        if (count === 20) await stack.admin.revoke(session.id, 'cut it');
+      });
+      expect(text.length).toBeGreaterThan(0);
+      expect(error).toBeInstanceOf(Error);
+      expect(String(error)).toMatch(/revoked/i);
+      const [entry] = await settledLedger(stack, session.id);
+      expect(entry).toMatchObject({ state: 'settled', reason: 'cut-by-revocation', estimated: true });
+      expect(micro(entry?.cost_usd ?? '0')).toBeGreaterThan(0);
+      expect(stack.upstream.stats().open).toBe(0);
+    },
+  );
 
   it.each(protocols)('$name: an upstream that breaks off is no normal end, and is charged in full', async ({ run }) => {
     const { session, token } = await stack.issueSession();
@@ -137,7 +169,9 @@ describe('streams', () => {
   it('extends the hold as a stream flows, and cuts it where the session can pay for no more', async () => {
     const { session, token } = await stack.issueSession({ limits: { spend_usd: '0.003' } });
     let most = 0;
-    const stream = await chat(token, ENDLESS.replace('20', '1') + '[[ignore-max]] [[chunk:40]]', { max_completion_tokens: 4_000 });
+    const stream = await chat(token, ENDLESS.replace('20', '1') + '[[ignore-max]] [[chunk:40]]', {
+      max_completion_tokens: 4_000,
+    });
     const { error } = await drain(stream, chatText, async (count) => {
       if (count % 20 === 0) most = Math.max(most, (await moneyOf(stack, session.id)).held);
       // Somebody else takes what is left.
@@ -164,7 +198,12 @@ describe('streams', () => {
   it('a stream whose upstream is silent is cut all the same', async () => {
     const { session, token } = await stack.issueSession();
     const event = `data: ${JSON.stringify({ id: 'c', object: 'chat.completion.chunk', created: 1, model: 'gpt-4o-mini', choices: [{ index: 0, delta: { content: 'one' }, finish_reason: null }] })}\n\n`;
-    stack.upstream.replayNext({ contentType: 'text/event-stream', body: event + event, chunkBytes: event.length, paceMs: 60_000 });
+    stack.upstream.replayNext({
+      contentType: 'text/event-stream',
+      body: event + event,
+      chunkBytes: event.length,
+      paceMs: 60_000,
+    });
     const { error } = await drain(await chat(token, 'hello'), chatText, async (count) => {
       if (count === 1) await stack.admin.revoke(session.id, 'cut it');
     });
@@ -188,14 +227,24 @@ describe('streams', () => {
     expect(entry).toMatchObject({ state: 'settled', reason: 'client-aborted', estimated: true });
     expect(micro(entry?.cost_usd ?? '0')).toBeGreaterThan(0);
     expect(micro(entry?.cost_usd ?? '0')).toBeLessThan(micro(entry?.hold_usd ?? '0'));
-    for (let tries = 0; tries < 100 && stack.upstream.stats().open > 0; tries += 1) await new Promise((resolve) => setTimeout(resolve, 20));
+    for (let tries = 0; tries < 100 && stack.upstream.stats().open > 0; tries += 1)
+      await new Promise((resolve) => setTimeout(resolve, 20));
     expect(stack.upstream.stats().open).toBe(0);
   });
 
   it('a client that goes away before the first byte pays the whole hold', async () => {
     const { session, token } = await stack.issueSession();
-    const body = JSON.stringify({ model: 'gpt-4o-mini', messages: [{ role: 'user', content: 'hello [[delay:3000]]' }] });
-    const head = ['POST /local-openai/v1/chat/completions HTTP/1.1', 'host: 127.0.0.1', `authorization: Bearer ${token}`, 'content-type: application/json', `content-length: ${body.length}`];
+    const body = JSON.stringify({
+      model: 'gpt-4o-mini',
+      messages: [{ role: 'user', content: 'hello [[delay:3000]]' }],
+    });
+    const head = [
+      'POST /local-openai/v1/chat/completions HTTP/1.1',
+      'host: 127.0.0.1',
+      `authorization: Bearer ${token}`,
+      'content-type: application/json',
+      `content-length: ${body.length}`,
+    ];
     // A plain close only ends the sending half, which no server can tell from a client that has said all: reset it.
     const socket = connect(stack.gateway.port, '127.0.0.1', () => socket.write(`${head.join('\r\n')}\r\n\r\n${body}`));
     await new Promise((resolve) => setTimeout(resolve, 400));
@@ -208,10 +257,12 @@ describe('streams', () => {
   it('hides the usage chunk that it asked for itself, and shows it to a client that asked', async () => {
     const { token } = await stack.issueSession();
     const read = async (options: object): Promise<string> =>
-      (await stack.call('/local-openai/v1/chat/completions', {
-        token,
-        body: { model: 'gpt-4o-mini', stream: true, messages: [{ role: 'user', content: 'hi' }], ...options },
-      })).text();
+      (
+        await stack.call('/local-openai/v1/chat/completions', {
+          token,
+          body: { model: 'gpt-4o-mini', stream: true, messages: [{ role: 'user', content: 'hi' }], ...options },
+        })
+      ).text();
     expect(await read({})).not.toContain('prompt_tokens');
     expect(stack.upstream.requests.at(-1)?.json).toMatchObject({ stream_options: { include_usage: true } });
     expect(await read({ stream_options: { include_usage: true } })).toContain('prompt_tokens');

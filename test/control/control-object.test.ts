@@ -8,7 +8,11 @@ import { digestOf, isRevoked, snapshotOf } from '../../src/snapshot/snapshot.ts'
 import type { ControlObject } from '../../src/control/control-object.ts';
 import type { IndexedSession } from '../../src/rpc/control-rpc.ts';
 
-const bindings = env as { CONTROL: DurableObjectNamespace<ControlObject>; SNAPSHOT: KVNamespace; SESSION_SIGNING_KEYS: string };
+const bindings = env as {
+  CONTROL: DurableObjectNamespace<ControlObject>;
+  SNAPSHOT: KVNamespace;
+  SESSION_SIGNING_KEYS: string;
+};
 const control = () => bindings.CONTROL.getByName('control');
 const ACT = { by: 'test', reason: 'test' };
 let startMs = 0;
@@ -35,7 +39,12 @@ describe('the control object', () => {
     const seen: string[] = [];
     let cursor: string | null = null;
     do {
-      const page: { sessions: readonly IndexedSession[]; nextCursor: string | null } = await control().list({ agent: null, status: null, cursor, limit: 7 });
+      const page: { sessions: readonly IndexedSession[]; nextCursor: string | null } = await control().list({
+        agent: null,
+        status: null,
+        cursor,
+        limit: 7,
+      });
       seen.push(...page.sessions.map(({ sid }) => sid));
       cursor = page.nextCursor;
     } while (cursor !== null);
@@ -49,7 +58,9 @@ describe('the control object', () => {
     await control().record(session(2, { expiresAtMs: startMs - 1 }));
     await control().record(session(3, { expiresAtMs: startMs - 1, status: 'revoked' }));
     const sids = async (filter: object): Promise<string[]> =>
-      (await control().list({ agent: null, status: null, cursor: null, limit: 10, ...filter })).sessions.map(({ sid }) => sid);
+      (await control().list({ agent: null, status: null, cursor: null, limit: 10, ...filter })).sessions.map(
+        ({ sid }) => sid,
+      );
     expect(await sids({ status: 'active' })).toEqual(['s-000']);
     expect(await sids({ status: 'warned' })).toEqual(['s-001']);
     expect(await sids({ status: 'expired' })).toEqual(['s-002']);
@@ -86,9 +97,16 @@ describe('the control object', () => {
     await control().revoke({ issuer: 'fusebox', sid: 'short', untilMs: Date.now() + 30, act: ACT });
     await new Promise((resolve) => setTimeout(resolve, 50));
     expect(await runDurableObjectAlarm(control())).toBe(true);
-    const rows = await runInDurableObject(control(), (_instance, state) => state.storage.sql.exec('SELECT 1 FROM revoked').toArray());
+    const rows = await runInDurableObject(control(), (_instance, state) =>
+      state.storage.sql.exec('SELECT 1 FROM revoked').toArray(),
+    );
     expect(rows).toEqual([]);
-    const { epoch } = await control().revoke({ issuer: 'fusebox', sid: 'other', untilMs: Date.now() + 60_000, act: ACT });
+    const { epoch } = await control().revoke({
+      issuer: 'fusebox',
+      sid: 'other',
+      untilMs: Date.now() + 60_000,
+      act: ACT,
+    });
     expect(epoch).toBe(3);
   });
 });

@@ -13,7 +13,13 @@ const receipt: Receipt = {
   admittedAtMs: 0,
   purpose: { route: 'r', protocol: 'openai', model: 'm', action: 'a' },
 };
-const usage: Usage = { inputTokens: 100, outputTokens: 50, cacheReadTokens: 0, cacheWriteTokens: 0, reasoningTokens: 0 };
+const usage: Usage = {
+  inputTokens: 100,
+  outputTokens: 50,
+  cacheReadTokens: 0,
+  cacheWriteTokens: 0,
+  reasoningTokens: 0,
+};
 
 const reading = (more: Partial<Reading> = {}): Reading => ({
   final: false,
@@ -35,22 +41,69 @@ const reading = (more: Partial<Reading> = {}): Reading => ({
 const final = reading({ final: true, ended: true, stated: usage, statedMicroUsd: microUsd(1_234), statedTokens: 150 });
 
 const settle = (ending: Ending, read: Reading = reading()) => {
-  const { costMicroUsd, tokens, estimated, reason } = settlementFor(receipt, read, ending, { outputMicroUsdPerMillion: 1_000_000 });
+  const { costMicroUsd, tokens, estimated, reason } = settlementFor(receipt, read, ending, {
+    outputMicroUsdPerMillion: 1_000_000,
+  });
   return [costMicroUsd, tokens, estimated, reason];
 };
 
 describe('what a request is charged', () => {
   it.each<[string, Ending, Reading, unknown[]]>([
     ['usage read: its price', { how: 'completed' }, final, [1_234, 150, false, 'completed']],
-    ['usage missing: the whole hold', { how: 'completed' }, reading({ ended: true }), [10_000, 5_000, true, 'usage-missing']],
-    ['an error status: nothing', { how: 'upstream-error', status: 503 }, reading(), [0, 0, false, 'upstream-error-503']],
-    ['the client aborts: metered and a margin', { how: 'cut', reason: 'client-aborted' }, reading(), [2_064, 964, true, 'client-aborted']],
-    ['… the whole hold where output is hidden', { how: 'cut', reason: 'client-aborted' }, reading({ hiddenOutput: true }), [10_000, 5_000, true, 'client-aborted']],
-    ['… the usage where it was already stated', { how: 'cut', reason: 'client-aborted' }, final, [1_234, 150, false, 'client-aborted']],
-    ['… never more than the hold', { how: 'cut', reason: 'cut-by-limit' }, reading({ meteredMicroUsd: microUsd(99_999), meteredTokens: 99_999 }), [10_000, 5_000, true, 'cut-by-limit']],
-    ['aborted unseen: the whole hold', { how: 'unseen', reason: 'client-aborted' }, reading(), [10_000, 5_000, true, 'client-aborted']],
-    ['the stream is lost: the whole hold', { how: 'lost', reason: 'stream-lost' }, reading(), [10_000, 5_000, true, 'stream-lost']],
-    ['… the usage where it was already final', { how: 'lost', reason: 'stream-lost' }, final, [1_234, 150, false, 'stream-lost']],
+    [
+      'usage missing: the whole hold',
+      { how: 'completed' },
+      reading({ ended: true }),
+      [10_000, 5_000, true, 'usage-missing'],
+    ],
+    [
+      'an error status: nothing',
+      { how: 'upstream-error', status: 503 },
+      reading(),
+      [0, 0, false, 'upstream-error-503'],
+    ],
+    [
+      'the client aborts: metered and a margin',
+      { how: 'cut', reason: 'client-aborted' },
+      reading(),
+      [2_064, 964, true, 'client-aborted'],
+    ],
+    [
+      '… the whole hold where output is hidden',
+      { how: 'cut', reason: 'client-aborted' },
+      reading({ hiddenOutput: true }),
+      [10_000, 5_000, true, 'client-aborted'],
+    ],
+    [
+      '… the usage where it was already stated',
+      { how: 'cut', reason: 'client-aborted' },
+      final,
+      [1_234, 150, false, 'client-aborted'],
+    ],
+    [
+      '… never more than the hold',
+      { how: 'cut', reason: 'cut-by-limit' },
+      reading({ meteredMicroUsd: microUsd(99_999), meteredTokens: 99_999 }),
+      [10_000, 5_000, true, 'cut-by-limit'],
+    ],
+    [
+      'aborted unseen: the whole hold',
+      { how: 'unseen', reason: 'client-aborted' },
+      reading(),
+      [10_000, 5_000, true, 'client-aborted'],
+    ],
+    [
+      'the stream is lost: the whole hold',
+      { how: 'lost', reason: 'stream-lost' },
+      reading(),
+      [10_000, 5_000, true, 'stream-lost'],
+    ],
+    [
+      '… the usage where it was already final',
+      { how: 'lost', reason: 'stream-lost' },
+      final,
+      [1_234, 150, false, 'stream-lost'],
+    ],
   ])('%s', (_what, ending, read, expected) => {
     expect(settle(ending, read)).toEqual(expected);
   });

@@ -34,11 +34,15 @@ describe('frames of a stream', () => {
     const line = fc.constantFrom('data: {"a":"é"}', 'event: x', ': comment', 'data: 日本', 'id: 7', '');
     const eol = fc.constantFrom('\n', '\r\n', '\r');
     fc.assert(
-      fc.property(fc.array(fc.tuple(line, eol), { maxLength: 40 }), fc.array(fc.integer({ min: 0, max: 9 }), { maxLength: 60 }), (lines, sizes) => {
-        const bytes = encoder.encode(lines.map(([text, end]) => text + end).join(''));
-        const { frames, rest } = framesOf(cut(bytes, sizes));
-        expect(frames.join('') + rest).toBe(decoder.decode(bytes));
-      }),
+      fc.property(
+        fc.array(fc.tuple(line, eol), { maxLength: 40 }),
+        fc.array(fc.integer({ min: 0, max: 9 }), { maxLength: 60 }),
+        (lines, sizes) => {
+          const bytes = encoder.encode(lines.map(([text, end]) => text + end).join(''));
+          const { frames, rest } = framesOf(cut(bytes, sizes));
+          expect(frames.join('') + rest).toBe(decoder.decode(bytes));
+        },
+      ),
     );
   });
 
@@ -56,7 +60,8 @@ describe('frames of a stream', () => {
     const frames = new SseFrames();
     const chunk = encoder.encode('x'.repeat(1_000_000));
     let pushed: Uint8Array[] | null = [];
-    for (let sent = 0; sent <= MAX_STREAM_EVENT_BYTES && pushed !== null; sent += chunk.length) pushed = frames.push(chunk);
+    for (let sent = 0; sent <= MAX_STREAM_EVENT_BYTES && pushed !== null; sent += chunk.length)
+      pushed = frames.push(chunk);
     expect(pushed).toBeNull();
   });
 });

@@ -29,7 +29,11 @@ describe('an admission', () => {
     expect(receipt).toMatchObject({ microUsd: 400_000, generation: 1 });
     expect(standing.spend.availableMicroUsd).toBe(600_000);
     settle(session, charge(receipt, 0.1), NOW_MS);
-    expect(viewOf(session, NOW_MS).spend).toEqual({ settledMicroUsd: 100_000, heldMicroUsd: 0, availableMicroUsd: 900_000 });
+    expect(viewOf(session, NOW_MS).spend).toEqual({
+      settledMicroUsd: 100_000,
+      heldMicroUsd: 0,
+      availableMicroUsd: 900_000,
+    });
   });
 
   it('that is repeated gets the same receipt and no second hold', () => {
@@ -75,7 +79,9 @@ describe('an admission', () => {
     ['segment', { segments: ['eu', 'vulnerable'] }],
     ['issuer', { issuer: 'other' }],
   ])('pins the %s', (_what, more) => {
-    expect(codeOf(admit(givenSession(), request(fee(0.1), { session: identity({}, more) }), NOW_MS).answer)).toBe('credential-invalid');
+    expect(codeOf(admit(givenSession(), request(fee(0.1), { session: identity({}, more) }), NOW_MS).answer)).toBe(
+      'credential-invalid',
+    );
   });
 
   it('of an idempotency key is written before it is answered', () => {
@@ -90,7 +96,9 @@ describe('an admission', () => {
     const idempotency = { key: 'k', digest: 'd' };
     const { receipt } = admitted(session, request(fee(0.1), { idempotency }));
     expect(codeOf(admit(session, request(fee(0.1), { idempotency }), NOW_MS).answer)).toBe('idempotency-in-flight');
-    expect(codeOf(admit(session, request(fee(0.1), { idempotency: { key: 'k', digest: 'x' } }), NOW_MS).answer)).toBe('idempotency-mismatch');
+    expect(codeOf(admit(session, request(fee(0.1), { idempotency: { key: 'k', digest: 'x' } }), NOW_MS).answer)).toBe(
+      'idempotency-mismatch',
+    );
     if (how === 'void') voidHold(session, receipt, 'unreachable', NOW_MS);
     else settle(session, charge(receipt, 0), NOW_MS);
     expect(codeOf(admit(session, request(fee(0.1), { idempotency }), NOW_MS).answer)).toBe('admitted');
@@ -173,7 +181,10 @@ describe('a stream', () => {
   it('is extended as far as the session can pay', () => {
     const session = givenSession();
     const { receipt } = admitted(session, { ...streaming, id: 's1' });
-    expect(extend(session, { receipt, microUsd: usd(0.9), tokens: 0 }, NOW_MS).answer).toMatchObject({ extended: true, receipt: { microUsd: 900_000 } });
+    expect(extend(session, { receipt, microUsd: usd(0.9), tokens: 0 }, NOW_MS).answer).toMatchObject({
+      extended: true,
+      receipt: { microUsd: 900_000 },
+    });
     expect(extend(session, { receipt, microUsd: usd(1.1), tokens: 0 }, NOW_MS).answer).toMatchObject({
       extended: false,
       denial: { code: 'spend-limit-exceeded' },

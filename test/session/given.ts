@@ -1,6 +1,13 @@
 // Sessions and requests to start tests from.
 import { type MicroUsd, microUsd } from '../../src/money.ts';
-import type { AdmissionRules, AdmitAnswer, AdmitRequest, Demand, SessionIdentity, SessionLimits } from '../../src/rpc/session-rpc.ts';
+import type {
+  AdmissionRules,
+  AdmitAnswer,
+  AdmitRequest,
+  Demand,
+  SessionIdentity,
+  SessionLimits,
+} from '../../src/rpc/session-rpc.ts';
 import { type Session, createSession } from '../../src/session/session.ts';
 
 export const NOW_MS = 1_800_000_000_000;

@@ -11,17 +11,39 @@ const output = (more: Partial<OutputDemand> = {}): OutputDemand => ({
   choices: 1,
   ...more,
 });
-const demand = (more: Partial<Demand> = {}): Demand => ({ fixedMicroUsd: microUsd(100), inputTokens: 50, output: output(), ...more });
-const size = (asked: Demand, left: { microUsd?: number; tokens?: number } = {}, tokensPerRequest: number | null = null) =>
-  sizeGrant({ demand: asked, left: { microUsd: 1_000_000, tokens: 1_000_000, ...left }, leastUseful: { microUsd: 1, tokens: 1 }, tokensPerRequest });
+const demand = (more: Partial<Demand> = {}): Demand => ({
+  fixedMicroUsd: microUsd(100),
+  inputTokens: 50,
+  output: output(),
+  ...more,
+});
+const size = (
+  asked: Demand,
+  left: { microUsd?: number; tokens?: number } = {},
+  tokensPerRequest: number | null = null,
+) =>
+  sizeGrant({
+    demand: asked,
+    left: { microUsd: 1_000_000, tokens: 1_000_000, ...left },
+    leastUseful: { microUsd: 1, tokens: 1 },
+    tokensPerRequest,
+  });
 
 describe('a grant', () => {
   it('holds input, fees and the ceiling that was asked for', () => {
-    expect(size(demand())).toEqual({ outcome: 'granted', hold: { microUsd: 10_100, tokens: 1_050 }, outputTokens: 1_000 });
+    expect(size(demand())).toEqual({
+      outcome: 'granted',
+      hold: { microUsd: 10_100, tokens: 1_050 },
+      outputTokens: 1_000,
+    });
   });
 
   it('is clamped to what the money left pays for, to the token', () => {
-    expect(size(demand(), { microUsd: 5_109 })).toEqual({ outcome: 'granted', hold: { microUsd: 5_100, tokens: 550 }, outputTokens: 500 });
+    expect(size(demand(), { microUsd: 5_109 })).toEqual({
+      outcome: 'granted',
+      hold: { microUsd: 5_100, tokens: 550 },
+      outputTokens: 500,
+    });
   });
 
   it('is clamped to the tokens left, and to the cap of one request', () => {
@@ -43,7 +65,10 @@ describe('a grant', () => {
   });
 
   it('is refused where not even the floor fits', () => {
-    expect(size(demand({ output: output({ floorTokens: 600 }) }), { microUsd: 6_099 })).toMatchObject({ outcome: 'too-big', dimension: 'spend' });
+    expect(size(demand({ output: output({ floorTokens: 600 }) }), { microUsd: 6_099 })).toMatchObject({
+      outcome: 'too-big',
+      dimension: 'spend',
+    });
     expect(size(demand(), { tokens: 50 })).toMatchObject({ outcome: 'too-big', dimension: 'tokens' });
     expect(size(demand(), {}, 50)).toEqual({ outcome: 'over-request-cap', neededTokens: 51, capTokens: 50 });
   });

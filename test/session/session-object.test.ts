@@ -35,7 +35,10 @@ function clientOf(name: string): SessionRpc {
 }
 
 /** A created session whose life is around the real clock. */
-async function created(name: string, limits: Partial<SessionLimits> = {}): Promise<{ rpc: SessionRpc; asked: (dollars: number, more?: Partial<AdmitRequest>) => AdmitRequest }> {
+async function created(
+  name: string,
+  limits: Partial<SessionLimits> = {},
+): Promise<{ rpc: SessionRpc; asked: (dollars: number, more?: Partial<AdmitRequest>) => AdmitRequest }> {
   const session = identity(limits, { sid: name, expiresAtMs: Date.now() + 3_600_000 });
   const rpc = clientOf(name);
   await rpc.create({ session, rules: RULES, act: ACT });
@@ -120,7 +123,11 @@ describe.concurrent('a session object', { timeout: 30_000 }, () => {
     await new Promise((resolve) => setTimeout(resolve, 5_600));
     await evictDurableObject(stubOf('sealed'));
     const after = await rpc.describe();
-    expect(after.known && after.view.spend).toEqual({ settledMicroUsd: 500_000, heldMicroUsd: 0, availableMicroUsd: 99_500_000 });
+    expect(after.known && after.view.spend).toEqual({
+      settledMicroUsd: 500_000,
+      heldMicroUsd: 0,
+      availableMicroUsd: 99_500_000,
+    });
   });
 
   it('has a revocation and a changed limit on disk before it answers (rule 8)', async ({ expect }) => {
@@ -138,8 +145,12 @@ describe.concurrent('a session object', { timeout: 30_000 }, () => {
     await rpc.revoke(ACT);
     const { CONTROL } = env as { CONTROL: DurableObjectNamespace };
     const count = (): Promise<number> =>
-      runInDurableObject(CONTROL.getByName('control'), (_instance, state) => state.storage.sql.exec('SELECT 1 FROM revoked WHERE sid = ?', 'listed').toArray().length);
-    for (let tries = 0; tries < 50 && (await count()) === 0; tries += 1) await new Promise((resolve) => setTimeout(resolve, 20));
+      runInDurableObject(
+        CONTROL.getByName('control'),
+        (_instance, state) => state.storage.sql.exec('SELECT 1 FROM revoked WHERE sid = ?', 'listed').toArray().length,
+      );
+    for (let tries = 0; tries < 50 && (await count()) === 0; tries += 1)
+      await new Promise((resolve) => setTimeout(resolve, 20));
     expect(await count()).toBe(1);
   });
 
@@ -167,7 +178,9 @@ describe.concurrent('a session object', { timeout: 30_000 }, () => {
     const { rpc, asked } = await created('pages');
     const ids: string[] = [];
     for (let batch = 0; batch < 5; batch += 1) {
-      const receipts = await Promise.all(Array.from({ length: 3 }, async () => (await admit(rpc, asked(0.01))).receipt));
+      const receipts = await Promise.all(
+        Array.from({ length: 3 }, async () => (await admit(rpc, asked(0.01))).receipt),
+      );
       await Promise.all(receipts.map((receipt) => rpc.settle(settlement(receipt, 0.01))));
       ids.push(...receipts.map(({ id }) => id));
     }

@@ -7,24 +7,28 @@ const START_MS = 1_800_000_000_000;
 describe('velocity', () => {
   it('never admits more than the limit in any 60 seconds, and its Retry-After is true', () => {
     fc.assert(
-      fc.property(fc.integer({ min: 1, max: 20 }), fc.array(fc.integer({ min: 0, max: 9_000 }), { maxLength: 200 }), (perMinute, gapsMs) => {
-        let velocity = NO_VELOCITY;
-        let nowMs = START_MS;
-        const admittedMs: number[] = [];
-        for (const gapMs of gapsMs) {
-          nowMs += gapMs;
-          const { remaining, retryAfterSeconds } = allowance(velocity, perMinute, nowMs);
-          expect(remaining > 0).toBe(retryAfterSeconds === 0);
-          if (retryAfterSeconds > 0) {
-            expect(allowance(velocity, perMinute, nowMs + retryAfterSeconds * 1_000).remaining).toBeGreaterThan(0);
-            continue;
+      fc.property(
+        fc.integer({ min: 1, max: 20 }),
+        fc.array(fc.integer({ min: 0, max: 9_000 }), { maxLength: 200 }),
+        (perMinute, gapsMs) => {
+          let velocity = NO_VELOCITY;
+          let nowMs = START_MS;
+          const admittedMs: number[] = [];
+          for (const gapMs of gapsMs) {
+            nowMs += gapMs;
+            const { remaining, retryAfterSeconds } = allowance(velocity, perMinute, nowMs);
+            expect(remaining > 0).toBe(retryAfterSeconds === 0);
+            if (retryAfterSeconds > 0) {
+              expect(allowance(velocity, perMinute, nowMs + retryAfterSeconds * 1_000).remaining).toBeGreaterThan(0);
+              continue;
+            }
+            velocity = counted(velocity, nowMs);
+            admittedMs.push(nowMs);
+            expect(admittedMs.filter((at) => at > nowMs - 60_000).length).toBeLessThanOrEqual(perMinute);
           }
-          velocity = counted(velocity, nowMs);
-          admittedMs.push(nowMs);
-          expect(admittedMs.filter((at) => at > nowMs - 60_000).length).toBeLessThanOrEqual(perMinute);
-        }
-        expect(velocity.buckets.length).toBeLessThanOrEqual(61);
-      }),
+          expect(velocity.buckets.length).toBeLessThanOrEqual(61);
+        },
+      ),
     );
   });
 

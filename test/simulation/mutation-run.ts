@@ -21,14 +21,29 @@ const { values } = parseArgs({
 });
 const firstSeed = Number(values.seed);
 
+/** Finds code however it is wrapped. */
+function anywhere(code: string): RegExp {
+  return new RegExp(
+    code
+      .trim()
+      .replaceAll(/[.*+?^${}()|[\]\\]/g, String.raw`\$&`)
+      .replaceAll(/\s+/g, String.raw`\s+`),
+  );
+}
+
 async function load(mutation: Mutation | null): Promise<{ domain: Domain; discard: () => Promise<void> }> {
   const directory = await mkdtemp(join(tmpdir(), 'fusebox-simulate-'));
   await cp(SOURCE, directory, { recursive: true });
   if (mutation !== null) {
     const file = join(directory, 'session', mutation.file);
     const text = await readFile(file, 'utf8');
-    if (text.split(mutation.find).length !== 2) throw new Error(`rule ${mutation.rule}: "${mutation.find}" is not in ${mutation.file} exactly once`);
-    await writeFile(file, text.replace(mutation.find, () => mutation.replace));
+    const find = anywhere(mutation.find);
+    if (text.split(find).length !== 2)
+      throw new Error(`rule ${mutation.rule}: "${mutation.find}" is not in ${mutation.file} exactly once`);
+    await writeFile(
+      file,
+      text.replace(find, () => mutation.replace),
+    );
   }
   const module = async (name: string): Promise<unknown> => import(pathToFileURL(join(directory, 'session', name)).href);
   const domain = {
@@ -46,7 +61,10 @@ function search(domain: Domain, lives: number): { readonly message: string; read
     try {
       simulate(domain, firstSeed + life, OPERATIONS_PER_LIFE);
     } catch (error) {
-      return { message: error instanceof Error ? error.message : String(error), operations: (life + 1) * OPERATIONS_PER_LIFE };
+      return {
+        message: error instanceof Error ? error.message : String(error),
+        operations: (life + 1) * OPERATIONS_PER_LIFE,
+      };
     }
   }
   return null;
@@ -57,7 +75,10 @@ const started = performance.now();
 const whole = await load(null);
 const broken = search(whole.domain, Number(values.lives));
 await whole.discard();
-if (broken === null) console.log(`all rules on: ${Number(values.lives) * OPERATIONS_PER_LIFE} operations, seeds from ${firstSeed}, no violation`);
+if (broken === null)
+  console.log(
+    `all rules on: ${Number(values.lives) * OPERATIONS_PER_LIFE} operations, seeds from ${firstSeed}, no violation`,
+  );
 else {
   failures += 1;
   console.log(`all rules on: BROKEN: ${broken.message}`);
@@ -70,5 +91,7 @@ for (const mutation of MUTATIONS) {
   const verdict = found === null ? 'NOT FOUND' : `found within ${found.operations} operations: ${found.message}`;
   console.log(`rule ${mutation.rule} off (${mutation.what}): ${verdict}`);
 }
-console.log(`${MUTATIONS.length} mutations, ${failures} failures, ${((performance.now() - started) / 1_000).toFixed(1)} s`);
+console.log(
+  `${MUTATIONS.length} mutations, ${failures} failures, ${((performance.now() - started) / 1_000).toFixed(1)} s`,
+);
 process.exitCode = failures === 0 ? 0 : 1;

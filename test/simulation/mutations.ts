@@ -108,7 +108,8 @@ export const MUTATIONS: readonly Mutation[] = [
     what: 'a changed limit is answered before it is durable',
     file: 'session.ts',
     find: "return { answer: null, write: true, events: [{ event: 'limits-changed', ...act }, ...warn(session, nowMs)] };",
-    replace: "return { answer: null, write: false, events: [{ event: 'limits-changed', ...act }, ...warn(session, nowMs)] };",
+    replace:
+      "return { answer: null, write: false, events: [{ event: 'limits-changed', ...act }, ...warn(session, nowMs)] };",
   },
   {
     rule: 8,

@@ -66,7 +66,11 @@ export class SimulatedObject {
 
   startBatch(nowMs: number): void {
     const { ledger } = this.#memory;
-    if (this.#inFlight !== null || !(ledger.dirty || this.#awaitingNext.length > 0 || this.#domain.commit.needsSeal(ledger, nowMs))) return;
+    if (
+      this.#inFlight !== null ||
+      !(ledger.dirty || this.#awaitingNext.length > 0 || this.#domain.commit.needsSeal(ledger, nowMs))
+    )
+      return;
     this.#nowMs = nowMs;
     const { entries, image } = this.#take({ gated: false });
     this.#inFlight = { image, entries: [...this.#durable.entries, ...entries] };

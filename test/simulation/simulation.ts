@@ -41,13 +41,18 @@ export function simulate(domain: Domain, seed: number, operations: number): Simu
       life.step();
       life.check();
     } catch (error) {
-      throw new Error(`seed ${seed}, step ${step} (${life.doing}): ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+      throw new Error(
+        `seed ${seed}, step ${step} (${life.doing}): ${error instanceof Error ? error.message : String(error)}`,
+        { cause: error },
+      );
     }
   }
   try {
     life.finish();
   } catch (error) {
-    throw new Error(`seed ${seed}, at the end: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+    throw new Error(`seed ${seed}, at the end: ${error instanceof Error ? error.message : String(error)}`, {
+      cause: error,
+    });
   }
   return { operations, crashes: life.crashes, admitted: life.admitted, refused: life.refused };
 }
@@ -72,7 +77,10 @@ class Life {
   constructor(domain: Domain, random: Random) {
     this.#domain = domain;
     this.#random = random;
-    const limit = { microUsd: random.pick([1_000_000, 3_333_333, 50_000, 9_999_991]), tokens: random.pick([2_000_000, 500_000, 77_777]) };
+    const limit = {
+      microUsd: random.pick([1_000_000, 3_333_333, 50_000, 9_999_991]),
+      tokens: random.pick([2_000_000, 500_000, 77_777]),
+    };
     this.#reference = new ReferenceLedger(limit);
     const identity: SessionIdentity = {
       issuer: 'fusebox',
@@ -81,7 +89,12 @@ class Life {
       customer: null,
       segments: [],
       scopes: [],
-      limits: { spendMicroUsd: microUsd(limit.microUsd), tokens: limit.tokens, tokensPerRequest: null, requestsPerMinute: null },
+      limits: {
+        spendMicroUsd: microUsd(limit.microUsd),
+        tokens: limit.tokens,
+        tokensPerRequest: null,
+        requestsPerMinute: null,
+      },
       expiresAtMs: START_MS + LIFE_MS,
     };
     this.#object = new SimulatedObject(domain, domain.session.createSession(identity, RULES, START_MS));
@@ -121,7 +134,8 @@ class Life {
       idempotency: null,
       rules: RULES,
     };
-    const decide = (): ReturnType<Domain['admission']['admit']> => this.#domain.admission.admit(this.#object.session, request, this.#nowMs);
+    const decide = (): ReturnType<Domain['admission']['admit']> =>
+      this.#domain.admission.admit(this.#object.session, request, this.#nowMs);
     let decision = decide();
     if (decision.write && this.#random.chance(0.05)) {
       // Dies before the write: the reply is lost with it. The Worker tries again with the same id.
@@ -148,14 +162,24 @@ class Life {
     if (this.#reference.revoked) throw new Violation('a revoked session admitted a request');
     if (this.#reference.tripped) throw new Violation('a tripped session admitted a request');
     if (!this.#reference.fits(amount)) {
-      throw new Violation(`admitted ${show(amount)} over the limit ${show(this.#reference.limit)} with ${show(this.#reference.liability())} taken on`);
+      throw new Violation(
+        `admitted ${show(amount)} over the limit ${show(this.#reference.limit)} with ${show(this.#reference.liability())} taken on`,
+      );
     }
     this.#reference.deliver(id, amount);
-    this.#running.set(id, { receipt: answer.receipt, stream, leaseUntilMs: this.#nowMs + LEASE_MS, watched: false, abandoned: false, acknowledged: false });
+    this.#running.set(id, {
+      receipt: answer.receipt,
+      stream,
+      leaseUntilMs: this.#nowMs + LEASE_MS,
+      watched: false,
+      abandoned: false,
+      acknowledged: false,
+    });
     if (this.#random.chance(0.03)) {
       // Delivered twice by the network: the same answer, no second hold.
       const again = this.#object.apply(decide());
-      if (!again.admitted || again.receipt.microUsd !== answer.receipt.microUsd) throw new Violation('a repeated admission answered differently');
+      if (!again.admitted || again.receipt.microUsd !== answer.receipt.microUsd)
+        throw new Violation('a repeated admission answered differently');
     }
   }
 
@@ -171,7 +195,13 @@ class Life {
     const size = this.#random.pick([0.0002, 0.001, 0.004, 0.02, 0.2]);
     const fixed = Math.floor(this.#random.below(1_000) * 0.001 * size * limit);
     const output = this.#random.chance(0.5)
-      ? { microUsdPerMillion: this.#random.pick([600_000, 15_000_000]), askedTokens: 1 + this.#random.below(3_000), floorTokens: 1, firstTokens: 1 + this.#random.below(400), choices: 1 }
+      ? {
+          microUsdPerMillion: this.#random.pick([600_000, 15_000_000]),
+          askedTokens: 1 + this.#random.below(3_000),
+          floorTokens: 1,
+          firstTokens: 1 + this.#random.below(400),
+          choices: 1,
+        }
       : null;
     return { fixedMicroUsd: microUsd(fixed), inputTokens: this.#random.below(500), output };
   }
@@ -187,7 +217,14 @@ class Life {
     };
     this.#reference.conclude(receipt.id, cost);
     this.#object.recall(receipt.id);
-    const settlement = { receipt, costMicroUsd: money(cost.microUsd), tokens: cost.tokens, usage: null, estimated: false, reason: 'completed' };
+    const settlement = {
+      receipt,
+      costMicroUsd: money(cost.microUsd),
+      tokens: cost.tokens,
+      usage: null,
+      estimated: false,
+      reason: 'completed',
+    };
     const { state } = this.#object.apply(this.#domain.admission.settle(this.#object.session, settlement, this.#nowMs));
     if (state === 'frozen') throw new Violation(`nothing on the books explains ${receipt.id}`);
     // Acknowledged ones stay for a while, so that some settle twice.
@@ -212,10 +249,15 @@ class Life {
     if (running === null || running.abandoned || running.leaseUntilMs <= this.#nowMs) return;
     const { receipt } = running;
     this.#object.recall(receipt.id);
-    const wanted = { receipt, microUsd: money(receipt.microUsd + this.#random.below(5_000)), tokens: receipt.tokens + this.#random.below(400) };
+    const wanted = {
+      receipt,
+      microUsd: money(receipt.microUsd + this.#random.below(5_000)),
+      tokens: receipt.tokens + this.#random.below(400),
+    };
     const answer = this.#object.apply(this.#domain.admission.extend(this.#object.session, wanted, this.#nowMs));
     if (!answer.extended) {
-      if (answer.denial.code === 'enforcement-unavailable') throw new Violation(`the hold of ${receipt.id} was lost while its lease ran`);
+      if (answer.denial.code === 'enforcement-unavailable')
+        throw new Violation(`the hold of ${receipt.id} was lost while its lease ran`);
       return;
     }
     const amount = { microUsd: answer.receipt.microUsd, tokens: answer.receipt.tokens };
@@ -243,7 +285,8 @@ class Life {
       running.receipt = answer.receipt;
       return;
     }
-    if (answer.denial.code === 'enforcement-unavailable') throw new Violation(`the hold of ${receipt.id} was lost while its lease ran`);
+    if (answer.denial.code === 'enforcement-unavailable')
+      throw new Violation(`the hold of ${receipt.id} was lost while its lease ran`);
     // The Worker cuts its stream; all that is left to do is to settle.
     running.leaseUntilMs = this.#nowMs;
   }
@@ -258,8 +301,15 @@ class Life {
 
   #changeLimit(): void {
     this.doing = 'change limit';
-    const spendMicroUsd = money(Math.max(1_000, Math.floor(this.#reference.limit.microUsd * this.#random.pick([0.3, 0.7, 1.5, 2]))));
-    const decision = this.#domain.session.changeLimits(this.#object.session, { spendMicroUsd }, { by: 'operator', reason: 'simulated' }, this.#nowMs);
+    const spendMicroUsd = money(
+      Math.max(1_000, Math.floor(this.#reference.limit.microUsd * this.#random.pick([0.3, 0.7, 1.5, 2]))),
+    );
+    const decision = this.#domain.session.changeLimits(
+      this.#object.session,
+      { spendMicroUsd },
+      { by: 'operator', reason: 'simulated' },
+      this.#nowMs,
+    );
     this.#object.apply(decision);
     this.#reference.limit = { ...this.#reference.limit, microUsd: spendMicroUsd };
     this.#reference.tripped &&= this.#object.session.breaker.state === 'open';
@@ -268,7 +318,9 @@ class Life {
 
   #revoke(): void {
     this.doing = 'revoke';
-    this.#object.apply(this.#domain.session.revoke(this.#object.session, { by: 'operator', reason: 'simulated' }, this.#nowMs));
+    this.#object.apply(
+      this.#domain.session.revoke(this.#object.session, { by: 'operator', reason: 'simulated' }, this.#nowMs),
+    );
     this.#reference.revoked = true;
     if (this.#random.chance(0.5)) this.#crashNow();
   }
@@ -299,7 +351,8 @@ class Life {
     this.#flush();
     const before = this.#object.session.ledger.doubt.size;
     this.#object.crash({ batchLands: true, nowMs: this.#nowMs });
-    if (this.#object.session.ledger.doubt.size > before) throw new Violation('an idle eviction left something in doubt');
+    if (this.#object.session.ledger.doubt.size > before)
+      throw new Violation('an idle eviction left something in doubt');
   }
 
   #crash(): void {
@@ -319,7 +372,12 @@ class Life {
   /** The Workers of watched streams notice that the poll broke: most watch again at once, the others give up. */
   #watchAgain(): void {
     for (const running of this.#running.values()) {
-      if (!running.watched || running.leaseUntilMs <= this.#nowMs || this.#reference.costOf(running.receipt.id) !== null) continue;
+      if (
+        !running.watched ||
+        running.leaseUntilMs <= this.#nowMs ||
+        this.#reference.costOf(running.receipt.id) !== null
+      )
+        continue;
       if (!running.abandoned && this.#random.chance(0.8)) this.#watchOne(running);
       else running.leaseUntilMs = this.#nowMs;
     }
@@ -329,7 +387,10 @@ class Life {
   #accountForDoubt(): void {
     const image = this.#object.durableImage;
     const doubt = this.#object.session.ledger.doubt.get(image.ledger.generation)?.amounts ?? NONE;
-    const block = { microUsd: Math.ceil(image.ledger.limit.microUsd / 100), tokens: Math.ceil(image.ledger.limit.tokens / 100) };
+    const block = {
+      microUsd: Math.ceil(image.ledger.limit.microUsd / 100),
+      tokens: Math.ceil(image.ledger.limit.tokens / 100),
+    };
     if (doubt.microUsd > block.microUsd || doubt.tokens > block.tokens) {
       throw new Violation(`a crash put ${show(doubt)} in doubt, more than one block of ${show(block)}`);
     }
@@ -348,7 +409,10 @@ class Life {
     if (claimable.microUsd > doubt.microUsd || claimable.tokens > doubt.tokens) {
       throw new Violation(`receipts for ${show(claimable)} were lost, and only ${show(doubt)} is in doubt`);
     }
-    this.#unclaimable.set(image.ledger.generation, { microUsd: doubt.microUsd - claimable.microUsd, tokens: doubt.tokens - claimable.tokens });
+    this.#unclaimable.set(image.ledger.generation, {
+      microUsd: doubt.microUsd - claimable.microUsd,
+      tokens: doubt.tokens - claimable.tokens,
+    });
   }
 
   #flush(): void {
@@ -379,7 +443,8 @@ class Life {
       held = add(held, hold.amounts);
       if (ledger.resolved.has(hold.id)) throw new Violation(`${hold.id} is open and ended`);
     }
-    if (held.microUsd !== ledger.held.microUsd || held.tokens !== ledger.held.tokens) throw new Violation('the holds do not add up');
+    if (held.microUsd !== ledger.held.microUsd || held.tokens !== ledger.held.tokens)
+      throw new Violation('the holds do not add up');
   }
 
   /** A refusal for want of money is right only if the amount did not fit beside everything that may have been taken on. */
@@ -387,7 +452,8 @@ class Life {
     const available = this.#domain.ledger.availableOf(this.#object.session.ledger);
     const { output } = demand;
     const most = {
-      microUsd: demand.fixedMicroUsd + Math.ceil(((output?.firstTokens ?? 0) * (output?.microUsdPerMillion ?? 0)) / 1_000_000),
+      microUsd:
+        demand.fixedMicroUsd + Math.ceil(((output?.firstTokens ?? 0) * (output?.microUsdPerMillion ?? 0)) / 1_000_000),
       tokens: demand.inputTokens + (output?.firstTokens ?? 0),
     };
     if (most.microUsd <= available.microUsd && most.tokens <= available.tokens) {
@@ -404,18 +470,29 @@ class Life {
       const cost = this.#reference.costOf(receipt.id) ?? { microUsd: Math.floor(receipt.microUsd / 2), tokens: 0 };
       this.#reference.conclude(receipt.id, cost);
       this.#object.recall(receipt.id);
-      const settlement = { receipt, costMicroUsd: money(cost.microUsd), tokens: cost.tokens, usage: null, estimated: false, reason: 'completed' };
-      const { state } = this.#object.apply(this.#domain.admission.settle(this.#object.session, settlement, this.#nowMs));
+      const settlement = {
+        receipt,
+        costMicroUsd: money(cost.microUsd),
+        tokens: cost.tokens,
+        usage: null,
+        estimated: false,
+        reason: 'completed',
+      };
+      const { state } = this.#object.apply(
+        this.#domain.admission.settle(this.#object.session, settlement, this.#nowMs),
+      );
       if (state === 'frozen') throw new Violation(`nothing on the books explains ${receipt.id}`);
     }
     this.#flush();
     this.#pass(2 * DAY_MS);
     this.#flush();
     const { ledger } = this.#object.session;
-    if (ledger.open.size > 0 || ledger.doubt.size > 0) throw new Violation('something is open or in doubt after the end');
+    if (ledger.open.size > 0 || ledger.doubt.size > 0)
+      throw new Violation('something is open or in doubt after the end');
     const entries = this.#object.allEntries();
     const sum = entries.reduce((total, entry) => total + entry.costMicroUsd, 0);
-    if (sum !== ledger.settled.microUsd) throw new Violation(`the entries add up to ${sum}, settled is ${ledger.settled.microUsd}`);
+    if (sum !== ledger.settled.microUsd)
+      throw new Violation(`the entries add up to ${sum}, settled is ${ledger.settled.microUsd}`);
     if (new Set(entries.map((entry) => entry.id)).size !== entries.length) throw new Violation('an entry stands twice');
     const expected = [...this.#unclaimable.values()].reduce(add, add(this.#reference.liability(), this.#unheardOf));
     if (ledger.settled.microUsd !== expected.microUsd || ledger.settled.tokens !== expected.tokens) {

@@ -15,8 +15,26 @@ beforeAll(async () => {
   strangers = await keyRing(await privateJwk('k1'));
 });
 
-const signed = (revoked: readonly string[], more: { epoch?: number; asOfMs?: number; deployment?: string } = {}, by = keys): Promise<string> =>
-  signHead({ version: 1, deployment: 'fusebox', epoch: 1, asOfMs: START_MS, revoked: packDigests(revoked.map(digestOf)), ...more }, by);
+const signed = (
+  revoked: readonly string[],
+  more: { epoch?: number; asOfMs?: number; deployment?: string } = {},
+  by = keys,
+): Promise<string> =>
+  signHead(
+    {
+      version: 1,
+      deployment: 'fusebox',
+      epoch: 1,
+      asOfMs: START_MS,
+      revoked: packDigests(revoked.map(digestOf)),
+      ...more,
+    },
+    by,
+  );
+
+async function unused(): Promise<never> {
+  throw new Error('not for the edge');
+}
 
 /** An edge whose control object and KV answer what they are told to; null is an outage. */
 function edge() {
@@ -28,9 +46,6 @@ function edge() {
       return { head: world.control };
     },
   });
-  const unused = async (): Promise<never> => {
-    throw new Error('not for the edge');
-  };
   const snapshot = new EdgeSnapshot({
     kv: { get: async () => world.kv },
     control: () => ({ ...control(), record: unused, list: unused, revoke: unused }),
@@ -52,7 +67,13 @@ describe('the edge', () => {
       world.nowMs = START_MS + ageMs;
       return snapshot.freshness();
     };
-    expect([at(0), at(5_000), at(5_001), at(60_000), at(60_001)]).toEqual(['fresh', 'fresh', 'unconfirmed', 'unconfirmed', 'stale']);
+    expect([at(0), at(5_000), at(5_001), at(60_000), at(60_001)]).toEqual([
+      'fresh',
+      'fresh',
+      'unconfirmed',
+      'unconfirmed',
+      'stale',
+    ]);
   });
 
   it('refuses from memory what is listed, and what an object told it', async () => {
@@ -68,7 +89,10 @@ describe('the edge', () => {
     const { world, snapshot, isRefused } = edge();
     world.control = await signed(['fusebox~a'], { epoch: 5, asOfMs: START_MS });
     await snapshot.refresh();
-    for (const replayed of [await signed([], { epoch: 4, asOfMs: START_MS + 1 }), await signed([], { epoch: 5, asOfMs: START_MS - 1 })]) {
+    for (const replayed of [
+      await signed([], { epoch: 4, asOfMs: START_MS + 1 }),
+      await signed([], { epoch: 5, asOfMs: START_MS - 1 }),
+    ]) {
       world.control = replayed;
       await snapshot.refresh();
       expect(snapshot.epoch).toBe(5);
@@ -90,10 +114,13 @@ describe('the edge', () => {
     ['unsigned', async () => 'nonsense'],
     ['signed by another key of the same name', () => signed(['fusebox~x'], { epoch: 9 }, strangers)],
     ['of another deployment', () => signed(['fusebox~x'], { epoch: 9, deployment: 'other' })],
-    ['changed after it was signed', async () => {
-      const [header, , signature] = (await signed([])).split('.');
-      return [header, Buffer.from('{"version":1}').toString('base64url'), signature].join('.');
-    }],
+    [
+      'changed after it was signed',
+      async () => {
+        const [header, , signature] = (await signed([])).split('.');
+        return [header, Buffer.from('{"version":1}').toString('base64url'), signature].join('.');
+      },
+    ],
   ])('does not adopt a head that is %s', async (_what, make) => {
     const { world, snapshot } = edge();
     world.control = await make();

@@ -2,17 +2,28 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { digestOf, isRevoked, packDigests, parseHead, snapshotOf } from '../../src/snapshot/snapshot.ts';
 
-const head = (revoked: string, more: object = {}) => ({ version: 1 as const, deployment: 'fusebox', epoch: 3, asOfMs: 1, revoked, ...more });
+const head = (revoked: string, more: object = {}) => ({
+  version: 1 as const,
+  deployment: 'fusebox',
+  epoch: 3,
+  asOfMs: 1,
+  revoked,
+  ...more,
+});
 
 describe('the snapshot', () => {
   it('finds exactly the sessions that were packed', () => {
     fc.assert(
-      fc.property(fc.uniqueArray(fc.string({ minLength: 1 }), { maxLength: 200 }), fc.string({ minLength: 1 }), (names, other) => {
-        const snapshot = snapshotOf(head(packDigests(names.map(digestOf))));
-        if (snapshot === null) throw new Error('not adopted');
-        for (const name of names) expect(isRevoked(snapshot, digestOf(name))).toBe(true);
-        expect(isRevoked(snapshot, digestOf(other))).toBe(names.includes(other));
-      }),
+      fc.property(
+        fc.uniqueArray(fc.string({ minLength: 1 }), { maxLength: 200 }),
+        fc.string({ minLength: 1 }),
+        (names, other) => {
+          const snapshot = snapshotOf(head(packDigests(names.map(digestOf))));
+          if (snapshot === null) throw new Error('not adopted');
+          for (const name of names) expect(isRevoked(snapshot, digestOf(name))).toBe(true);
+          expect(isRevoked(snapshot, digestOf(other))).toBe(names.includes(other));
+        },
+      ),
     );
   });
 
