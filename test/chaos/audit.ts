@@ -90,8 +90,10 @@ function checkServed(of: Audit): number {
     servedTokens += due.tokens;
     if (world.servedTwice.has(request.tag)) world.violation('charged-twice', session, `${request.tag} was sent twice`);
     const entry = request.requestId === null ? undefined : byId.get(request.requestId);
+    // A crash may lose an extension, or the whole hold: what was granted of it was charged as recovered.
     if (entry === undefined) unnamedMicroUsd += due.microUsd;
-    else checkEntry(of, request, entry, due.microUsd);
+    else if (entry.state === 'expired') unnamedMicroUsd += Math.max(0, due.microUsd - micro(entry.cost_usd));
+    if (entry !== undefined) checkEntry(of, request, entry, due.microUsd);
     if (entry === undefined && request.requestId !== null && due.microUsd > 0 && !maybeLost(world, request)) {
       world.violation('not-charged', session, `no entry for ${JSON.stringify(request)}, and no crash`);
     }
@@ -103,7 +105,7 @@ function checkServed(of: Audit): number {
   }
   const unnamed = entries.filter((entry) => isRecovered(entry) || !named.has(entry.id.replace(/^late-/, '')));
   if (unnamedMicroUsd > costOf(unnamed)) {
-    const what = `${unnamedMicroUsd} micro-USD were served to requests of no known entry; ${costOf(unnamed)} were charged for such`;
+    const what = `${unnamedMicroUsd} micro-USD were served beyond the entries of their requests; ${costOf(unnamed)} were recovered or charged to unknown ones`;
     world.violation('not-charged', session, what);
   }
   const strangers = unnamed.filter((entry) => !isRecovered(entry)).length;
@@ -143,7 +145,8 @@ function checkEntry(
 ): void {
   const cost = micro(entry.cost_usd);
   const seen = `${JSON.stringify(request)}: due ${dueMicroUsd} micro-USD, entry ${JSON.stringify(entry)}`;
-  if (cost < dueMicroUsd) world.violation('not-charged', session, seen);
+  const extensionLost = entry.state === 'expired' && request.kind === 'stream';
+  if (cost < dueMicroUsd && !extensionLost) world.violation('not-charged', session, seen);
   if (cost > micro(entry.hold_usd)) world.violation('overcharged', session, seen);
   if (request.whole && !entry.estimated && cost !== dueMicroUsd) world.violation('overcharged', session, seen);
   // The whole hold is charged where a crash, or its own client, ended a request; never where it simply ended.

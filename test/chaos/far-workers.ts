@@ -26,6 +26,17 @@ export async function runFarWorker(world: World, number: number): Promise<void> 
   await Promise.all(late);
 }
 
+/** One hold of one session, admitted and settled at once: nothing is open afterwards, and the ledger is not sealed yet. */
+export async function settleOne(world: World, session: SessionUnderTest): Promise<void> {
+  const job = { world, session, random: world.randomOf(3), late: [] };
+  const hold = newHold(session);
+  const request = admitRequest(world, session, { hold, fixedMicroUsd: 500, asked: 10 });
+  const admitted = await insist<AdmitAnswer>(job, 'admit', [request], true);
+  if (admitted?.admitted !== true) throw new Error(`a fresh session admits nothing: ${JSON.stringify(admitted)}`);
+  hold.admittedMs = Date.now();
+  await conclude(job, hold, { receipt: admitted.receipt, costMicroUsd: 499, tokens: 7, voids: false });
+}
+
 interface Job {
   readonly world: World;
   readonly session: SessionUnderTest;
@@ -35,15 +46,7 @@ interface Job {
 
 async function oneHold(job: Job): Promise<void> {
   const { world, session, random, late } = job;
-  const hold: FarHold = {
-    id: uuidv7(),
-    startedMs: Date.now(),
-    acknowledged: null,
-    servedMicroUsd: 0,
-    servedTokens: 0,
-    admittedMs: null,
-  };
-  session.holds.push(hold);
+  const hold = newHold(session);
   const fixedMicroUsd = 1 + random.below(900);
   const asked = random.below(300);
   const request = admitRequest(world, session, { hold, fixedMicroUsd, asked });
@@ -70,6 +73,19 @@ async function oneHold(job: Job): Promise<void> {
     return;
   }
   await settle();
+}
+
+function newHold(session: SessionUnderTest): FarHold {
+  const hold: FarHold = {
+    id: uuidv7(),
+    startedMs: Date.now(),
+    acknowledged: null,
+    servedMicroUsd: 0,
+    servedTokens: 0,
+    admittedMs: null,
+  };
+  session.holds.push(hold);
+  return hold;
 }
 
 async function extended(job: Job, receipt: Receipt): Promise<Receipt> {

@@ -37,9 +37,20 @@ export function loadedOf(world: World): SessionUnderTest[] {
   return world.sessions.filter((session) => !session.retired);
 }
 
+/** A few more large sessions that only what is done to them on purpose touches. */
+export async function issueQuiet(world: World, count: number): Promise<SessionUnderTest[]> {
+  const random = world.randomOf(2);
+  const quiet: SessionUnderTest[] = [];
+  while (quiet.length < count) {
+    const session = await issue(world, random, false);
+    if (session !== null) quiet.push(session);
+  }
+  world.sessions.push(...quiet);
+  return quiet;
+}
+
 /** Null when the gateway did not answer: a session that may exist, and that nobody knows of. */
-async function issue(world: World, random: Random): Promise<SessionUnderTest | null> {
-  const small = random.chance(0.55);
+async function issue(world: World, random: Random, small = random.chance(0.55)): Promise<SessionUnderTest | null> {
   const tokens = random.pick(TOKEN_CAPS);
   // After a crash a session with a request rate starts with none to spare, which would keep most of the load away.
   const requestsPerMinute = random.chance(0.1) ? 30_000 : null;
