@@ -1,7 +1,15 @@
 // Workers on other machines, as a session's object sees them: they hold receipts, outlive its crashes, repeat what was not
 // answered, and know which settlements were acknowledged. They speak to the object itself, through a door of the run's own.
 import { v7 as uuidv7 } from 'uuid';
-import type { AdmitAnswer, ExtendAnswer, Receipt, SettleAnswer, WatchAnswer } from '../../src/rpc/session-rpc.ts';
+import { microUsd } from '../../src/money.ts';
+import type {
+  AdmitAnswer,
+  AdmitRequest,
+  ExtendAnswer,
+  Receipt,
+  SettleAnswer,
+  WatchAnswer,
+} from '../../src/rpc/session-rpc.ts';
 import type { Random } from '../simulation/random.ts';
 import type { FarHold, SessionUnderTest } from './evidence.ts';
 import { loadedOf } from './sessions.ts';
@@ -89,8 +97,8 @@ function newHold(session: SessionUnderTest): FarHold {
 }
 
 async function extended(job: Job, receipt: Receipt): Promise<Receipt> {
-  const microUsd = receipt.microUsd + job.random.below(2_000);
-  const wanted = { receipt, microUsd, tokens: receipt.tokens + job.random.below(200) };
+  const more = microUsd(receipt.microUsd + job.random.below(2_000));
+  const wanted = { receipt, microUsd: more, tokens: receipt.tokens + job.random.below(200) };
   const answer = await insist<ExtendAnswer>(job, 'extend', [wanted], true);
   return answer?.extended === true ? answer.receipt : receipt;
 }
@@ -155,7 +163,8 @@ function admitRequest(
   world: World,
   session: SessionUnderTest,
   { hold, fixedMicroUsd, asked }: { hold: FarHold; fixedMicroUsd: number; asked: number },
-): object {
+): AdmitRequest {
+  const { spendMicroUsd, tokens } = session.limits;
   return {
     id: hold.id,
     session: {
@@ -165,12 +174,12 @@ function admitRequest(
       customer: null,
       segments: [],
       scopes: ['chat', 'desk'],
-      limits: { ...session.limits, tokensPerRequest: null, requestsPerMinute: null },
+      limits: { spendMicroUsd: microUsd(spendMicroUsd), tokens, tokensPerRequest: null, requestsPerMinute: null },
       expiresAtMs: session.expiresAtMs,
     },
     purpose: { route: 'far', protocol: 'http', model: null, action: 'far' },
     demand: {
-      fixedMicroUsd,
+      fixedMicroUsd: microUsd(fixedMicroUsd),
       inputTokens: fixedMicroUsd % 97,
       output: {
         microUsdPerMillion: OUTPUT_MICRO_USD_PER_MILLION,
@@ -183,6 +192,6 @@ function admitRequest(
     stream: false,
     leaseMs: ROUTE_TIMEOUT_SECONDS * 1_000 + world.leases.marginMs,
     idempotency: null,
-    rules: { warnAt: 0.9, onLimit: 'revoke', leastUsefulMicroUsd: 733, holds: 'strict' },
+    rules: { warnAt: 0.9, onLimit: 'revoke', leastUsefulMicroUsd: microUsd(733) },
   };
 }

@@ -1,6 +1,7 @@
 // `npm run chaos`: kills workerd under load, hundreds of times, and proves from outside that the ledger held. Ends with code 1
 // and the evidence if it did not.
 import { parseArgs } from 'node:util';
+import { onStopRequested } from '../../scripts/stop-signals.ts';
 import { DEPLOYED_LEASES, SHORT_LEASES } from './chaos-bundle.ts';
 import { describeReport } from './report.ts';
 import { runChaos } from './run.ts';
@@ -27,12 +28,22 @@ const minutes = wholeNumber('minutes', values.minutes, 1);
 const leases = values.leases === 'short' ? SHORT_LEASES : DEPLOYED_LEASES;
 
 console.log(`seed ${seed}: ${kills} kills, in at most ${minutes} minutes of load`);
+const stop = new AbortController();
+let stoppedWith = 0;
+onStopRequested((exitCode) => {
+  stoppedWith = exitCode;
+  stop.abort();
+});
 const report = await runChaos({
   seed,
   kills,
   mostMs: minutes * 60_000,
   leases,
+  signal: stop.signal,
   progress: (line) => console.log(`  ${line}`),
+}).catch((error: unknown) => {
+  if (stoppedWith === 0) throw error;
+  process.exit(stoppedWith);
 });
 console.log(describeReport(report));
 const short = report.kills < kills;

@@ -15,6 +15,8 @@ export interface ChaosOptions {
   /** No kill after this long, whatever is left of them. */
   readonly mostMs: number;
   readonly leases: Leases;
+  /** Ends the run at once; it then rejects, with nothing left behind. */
+  readonly signal?: AbortSignal;
   /** Is told how far it is. */
   readonly progress?: (line: string) => void;
 }
@@ -44,9 +46,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
   const world = await startWorld(options);
   const taking = setInterval(() => world.takeServed(), TAKE_SERVED_EVERY_MS);
   try {
-    await loadAndKill(world, options);
-    await untilAllHasEnded(world, options);
-    const books = await auditAll(world);
+    const books = await Promise.race([inOrder(world, options), aborted(options.signal)]);
     return {
       kills: world.kills.length,
       seconds: (Date.now() - startedMs) / 1_000,
@@ -63,6 +63,19 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
   }
 }
 
+async function inOrder(world: World, options: ChaosOptions): Promise<Books[]> {
+  await loadAndKill(world, options);
+  await untilAllHasEnded(world, options);
+  return auditAll(world);
+}
+
+/** Rejects when the run is to stop; never resolves. */
+function aborted(signal: AbortSignal | undefined): Promise<never> {
+  return new Promise((_resolve, reject) => {
+    signal?.addEventListener('abort', () => reject(new Error('stopped')), { once: true });
+  });
+}
+
 async function loadAndKill(world: World, options: ChaosOptions): Promise<void> {
   const operators: Promise<void>[] = [];
   const load = [
@@ -70,21 +83,22 @@ async function loadAndKill(world: World, options: ChaosOptions): Promise<void> {
     ...Array.from({ length: AGENTS }, (_, number) => runAgent(world, number)),
     ...Array.from({ length: FAR_WORKERS }, (_, number) => runFarWorker(world, number)),
   ];
+  const killing = kill(world, options);
   try {
-    await Promise.race([kill(world, options), Promise.all(load)]);
+    await Promise.race([killing, Promise.all(load)]);
   } finally {
     world.over = true;
-    await Promise.allSettled([...load, ...operators]);
+    await Promise.allSettled([killing, ...load, ...operators]);
   }
   // What failed in the load itself is a mistake of the run.
-  await Promise.all([...load, ...operators]);
+  await Promise.all([killing, ...load, ...operators]);
 }
 
 async function kill(world: World, { kills, mostMs, progress }: ChaosOptions): Promise<void> {
   const random = world.randomOf(0);
   await sleep(WARM_UP_MS);
   const deadlineMs = Date.now() + mostMs;
-  while (world.kills.length < kills && Date.now() < deadlineMs) {
+  while (!world.over && world.kills.length < kills && Date.now() < deadlineMs) {
     // Mostly within the moments that follow a restart, sometimes after seals and evictions have had their time.
     const kind = random.below(20);
     await sleep(kind < 8 ? random.below(150) : kind < 19 ? random.below(900) : 1_500 + random.below(5_000));
