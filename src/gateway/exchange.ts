@@ -54,6 +54,8 @@ export class Exchange {
   /** Whether the answer is being seen as it comes, so that what was used of it is known. */
   #visible = false;
   #over = false;
+  /** The route's time is up: headers, or the whole of an answer that is no stream, did not come within it. */
+  #isLate = false;
   #settled: () => void = () => undefined;
 
   constructor(parts: ExchangeParts) {
@@ -70,7 +72,8 @@ export class Exchange {
   }
 
   async run(): Promise<ExchangeAnswer> {
-    const { clientGone } = this.#parts.request;
+    const { route, request } = this.#parts;
+    const { clientGone } = request;
     const onClientGone = (): void => {
       this.#settle({ how: this.#visible ? 'cut' : 'unseen', reason: 'client-aborted' });
       this.#abort.abort();
@@ -83,11 +86,17 @@ export class Exchange {
       };
     }
     clientGone.addEventListener('abort', onClientGone, { once: true });
+    const deadline = setTimeout(() => {
+      this.#isLate = true;
+      this.#abort.abort();
+    }, route.policy.timeoutMs);
     try {
       return await this.#forward();
     } catch (error) {
       this.#settle({ how: 'unseen', reason: 'gateway-error' });
       throw error;
+    } finally {
+      clearTimeout(deadline);
     }
   }
 
@@ -97,7 +106,7 @@ export class Exchange {
     const { method, headers } = request;
     const url = upstreamUrl(route, outbound);
     if (url === null) throw new Error('a request was written to an address that was not authorised');
-    const outcome = await callUpstream({ route, method, url, headers, outbound, abort: this.#abort });
+    const outcome = await callUpstream({ method, url, headers, outbound, signal: this.#abort.signal });
     switch (outcome.outcome) {
       case 'unreachable':
         this.withdraw('upstream-unreachable');
@@ -106,14 +115,15 @@ export class Exchange {
           denial: { code: 'upstream-unavailable', detail: 'The upstream could not be reached.', retryAfterSeconds: 5 },
         };
       case 'lost':
+        if (this.#isLate) {
+          this.#settle({ how: 'unseen', reason: 'upstream-timeout' });
+          return { ok: false, denial: { code: 'upstream-timeout', detail: 'The upstream did not answer in time.' } };
+        }
         this.#settle({ how: 'unseen', reason: 'stream-lost' });
         return {
           ok: false,
           denial: { code: 'upstream-unavailable', detail: 'The upstream broke off without an answer.' },
         };
-      case 'timeout':
-        this.#settle({ how: 'unseen', reason: 'upstream-timeout' });
-        return { ok: false, denial: { code: 'upstream-timeout', detail: 'The upstream did not answer in time.' } };
       case 'redirected':
         await outcome.response.body?.cancel();
         this.#settle({ how: 'upstream-error', status: outcome.response.status });
@@ -163,10 +173,10 @@ export class Exchange {
 
   /** A whole JSON answer: read to its end, so that its usage is known and a broken one is not taken for complete. */
   async #whole(response: Response, answer: (content: BodyInit) => ExchangeAnswer): Promise<ExchangeAnswer> {
-    const read = await inTime(readBounded(response, MAX_JSON_ANSWER_BYTES), this.#parts.route.policy.timeoutMs);
-    if (read === 'too-late' || !read.ok) {
+    const read = await readBounded(response, MAX_JSON_ANSWER_BYTES);
+    if (!read.ok) {
       this.#abort.abort();
-      const failure = WHOLE_FAILURES[read === 'too-late' ? read : read.why];
+      const failure = WHOLE_FAILURES[this.#isLate ? 'too-late' : read.why];
       this.#settle({ how: 'lost', reason: failure.reason });
       return { ok: false, denial: failure.denial };
     }
@@ -284,7 +294,7 @@ export class Exchange {
   #conclude(end: (session: SessionRpc) => Promise<unknown>): void {
     if (this.#over) return;
     this.#over = true;
-    const { session, waitUntil, alert } = this.#parts;
+    const { session, alert } = this.#parts;
     const tried = (async () => {
       for (const delayMs of [0, ...SETTLE_RETRY_DELAYS_MS]) {
         if (delayMs > 0) await new Promise((resolve) => setTimeout(resolve, delayMs));
@@ -297,7 +307,6 @@ export class Exchange {
       }
       alert('settlement-lost');
     })();
-    waitUntil(tried);
     void tried.then(this.#settled);
   }
 
@@ -325,16 +334,6 @@ const WHOLE_FAILURES = {
 
 /** Pages of a tool must not act in this gateway's name, whatever browser they end up in. */
 const AS_NO_PAGE = { 'x-content-type-options': 'nosniff', 'content-security-policy': 'sandbox' };
-
-async function inTime<T>(work: Promise<T>, timeoutMs: number): Promise<T | 'too-late'> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<'too-late'>((resolve) => (timer = setTimeout(resolve, timeoutMs, 'too-late')));
-  try {
-    return await Promise.race([work, late]);
-  } finally {
-    clearTimeout(timer);
-  }
-}
 
 /** The share of a hold's output that may be used before it is extended. */
 const EXTEND_AT = 0.75;

@@ -8,7 +8,6 @@ export type UpstreamOutcome =
   | { readonly outcome: 'unreachable'; readonly detail: string }
   /** It may have been reached, and gave no answer. */
   | { readonly outcome: 'lost'; readonly detail: string }
-  | { readonly outcome: 'timeout' }
   | { readonly outcome: 'redirected'; readonly response: Response };
 
 /** Statuses that Cloudflare answers in an origin's place when it could not be reached at all. */
@@ -17,13 +16,12 @@ const NEVER_REACHED = new Set([521, 523, 525, 526, 530]);
 const NEVER_CONNECTED = /refused|dns|resolve|unreachable|no route/i;
 
 export interface UpstreamCall {
-  readonly route: Route;
   readonly method: string;
   readonly url: string;
   readonly headers: Headers;
   readonly outbound: OutboundRequest;
-  /** Aborts the upstream with the client. */
-  readonly abort: AbortController;
+  /** Ends the call: the client went away, or the time is up. */
+  readonly signal: AbortSignal;
 }
 
 /** The address of a call. `null` where a URL parser would fold it into another than was authorised. */
@@ -33,18 +31,13 @@ export function upstreamUrl(route: Route, { path, query }: { path: string; query
 }
 
 export async function callUpstream(call: UpstreamCall): Promise<UpstreamOutcome> {
-  let timedOut = false;
-  const timer = setTimeout(() => {
-    timedOut = true;
-    call.abort.abort();
-  }, call.route.policy.timeoutMs);
   try {
     const response = await fetch(call.url, {
       method: call.method,
       headers: call.headers,
       body: call.outbound.body,
       redirect: 'manual',
-      signal: call.abort.signal,
+      signal: call.signal,
     });
     if (NEVER_REACHED.has(response.status)) {
       await response.body?.cancel();
@@ -53,11 +46,8 @@ export async function callUpstream(call: UpstreamCall): Promise<UpstreamOutcome>
     if (isRedirect(response.status)) return { outcome: 'redirected', response };
     return { outcome: 'answered', response };
   } catch (error) {
-    if (timedOut) return { outcome: 'timeout' };
     const detail = error instanceof Error ? error.message : String(error);
     return NEVER_CONNECTED.test(detail) ? { outcome: 'unreachable', detail } : { outcome: 'lost', detail };
-  } finally {
-    clearTimeout(timer);
   }
 }
 

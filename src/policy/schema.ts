@@ -113,9 +113,11 @@ const route = group({
     text((written) => isHeaderName(written.toLowerCase()), 'is not the name of a header', 'A request header.'),
     'Request headers forwarded beyond those of the protocol.',
   ).optional(),
-  timeout_seconds: whole(1, UPSTREAM_TIMEOUT_MS / 1_000, 'Until the headers of the answer arrive.').default(
+  timeout_seconds: whole(
+    1,
     UPSTREAM_TIMEOUT_MS / 1_000,
-  ),
+    'Until the headers of the answer arrive; of an answer that is no stream, until its end.',
+  ).default(UPSTREAM_TIMEOUT_MS / 1_000),
 });
 
 const price = group({

@@ -6,7 +6,7 @@ import { type Amounts, NOTHING, isNothing, least, minus, most, plus, within } fr
 import { type Doubt, type Hold, type Ledger, type Mark, emptyLedger, usedOf } from './ledger.ts';
 import { grossOf } from './recent-holds.ts';
 
-/** What one commit puts on disk. Parsed again by `load`; plain data only. */
+/** What one commit puts on disk: plain data, to be serialised at once, for it shares its holds with the ledger. */
 export interface LedgerImage {
   readonly generation: number;
   readonly limit: Amounts;
@@ -46,7 +46,7 @@ export function commit(
       limit: ledger.limit,
       settled: ledger.settled,
       ceiling,
-      open: Array.from(ledger.open.values(), (hold) => structuredClone(hold)),
+      open: [...ledger.open.values()],
       doubt: [...ledger.doubt],
       recovered: [...ledger.recovered],
     },
@@ -76,7 +76,7 @@ export function needsSeal(ledger: Ledger, nowMs: number): boolean {
  * until the last lease it can have given has passed (rules 4 and 6).
  */
 export function load(image: LedgerImage, lastLeaseMs: number): Ledger {
-  const open = new Map(image.open.map((hold) => [hold.id, structuredClone(hold)]));
+  const open = new Map(image.open.map((hold) => [hold.id, hold]));
   let held = NOTHING;
   for (const hold of open.values()) held = plus(held, hold.amounts);
   const doubt = new Map(image.doubt);

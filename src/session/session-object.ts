@@ -277,9 +277,10 @@ export class SessionObject extends DurableObject<Env> implements SessionRpc {
     try {
       const counted = this.#deniedOnDisk !== session.counts.denied;
       if (session.ledger.dirty || counted || needsSeal(session.ledger, Date.now())) {
-        await this.#store.writeBatch(this.#takeWrite(session, { gated: false }));
+        await Promise.all([this.#store.writeBatch(this.#takeWrite(session, { gated: false })), this.#store.sync()]);
+      } else {
+        await this.#store.sync();
       }
-      await this.#store.sync();
       confirm(session.ledger);
       for (const { resolve } of waiting) resolve();
     } catch (error) {
