@@ -77,6 +77,9 @@ export async function setStage(names: ReadonlySet<string>): Promise<Stage> {
   }
 }
 
+/** As long as a session token is. */
+const TOKEN_LIKE = 'x'.repeat(600);
+
 type Closers = (() => Promise<void>)[];
 
 async function startPlainWorkers(upstreamPort: number, closers: Closers): Promise<Record<string, Subject>> {
@@ -96,7 +99,12 @@ async function startPlainWorkers(upstreamPort: number, closers: Closers): Promis
   const headers = { 'content-type': 'application/json', authorization: 'Bearer provider-key' };
   const path = '/v1/chat/completions';
   return {
-    'empty-worker': { port: empty, requests: [httpRequest('/', {})], expectedStatus: 200 },
+    // What the refused agent sends, so that both read the same bytes.
+    'empty-worker': {
+      port: empty,
+      requests: [httpRequest(path, { ...headers, authorization: `Bearer ${TOKEN_LIKE}` }, WHOLE)],
+      expectedStatus: 200,
+    },
     'bare-proxy': { port: proxy, requests: [httpRequest(path, headers, WHOLE)], expectedStatus: 200 },
     'bare-proxy-stream': { port: proxy, requests: [httpRequest(path, headers, STREAM)], expectedStatus: 200 },
   };

@@ -12,15 +12,17 @@ type Env = Bindings & Readonly<Record<string, unknown>>;
 let app: App | null = null;
 
 export default {
-  async fetch(request: Request, env: Env, context: ExecutionContext): Promise<Response> {
-    if (app === null) {
-      const reading = await parseConfig(env, policyText);
-      if (!reading.ok) return notConfigured(describeConfigErrors(reading.errors));
-      app ??= createApp(reading.config, env, Date.now);
-    }
-    return app.fetch(request, context);
+  fetch(request: Request, env: Env, context: ExecutionContext): Promise<Response> {
+    return app === null ? start(request, env, context) : app.fetch(request, context);
   },
 };
+
+async function start(request: Request, env: Env, context: ExecutionContext): Promise<Response> {
+  const reading = await parseConfig(env, policyText);
+  if (!reading.ok) return notConfigured(describeConfigErrors(reading.errors));
+  app ??= createApp(reading.config, env, Date.now);
+  return app.fetch(request, context);
+}
 
 /** Fails closed: without its secrets and a valid policy the Worker serves nothing, and says what is missing. */
 function notConfigured(what: string): Response {
