@@ -91,7 +91,11 @@ export function load(image: LedgerImage, lastLeaseMs: number): Ledger {
     dirty: false,
   };
   const unaccounted = minus(image.ceiling, usedOf(ledger));
-  if (!isNothing(unaccounted)) doubt.set(image.generation, { amounts: unaccounted, untilMs: lastLeaseMs });
+  if (!isNothing(unaccounted)) {
+    doubt.set(image.generation, { amounts: unaccounted, untilMs: lastLeaseMs });
+    // Its end has to be on disk before this incarnation is evicted, or each one would begin to wait anew.
+    ledger.dirty = true;
+  }
   const used = usedOf(ledger);
   ledger.confirmed = { used, ceiling: used, granted: NOTHING };
   return ledger;

@@ -77,6 +77,8 @@ export class SessionObject extends DurableObject<Env> implements SessionRpc {
     const head = this.#store.readHead();
     this.#session = head === null ? null : loadSession(head, Date.now());
     this.#deniedOnDisk = this.#session?.counts.denied ?? 0;
+    // What is in doubt from now on has its end, and the alarm for it, on disk.
+    if (this.#session?.ledger.dirty === true) this.#writeNow(this.#session);
   }
 
   // ------------------------------------------------------------------------------------------------ for the data plane
@@ -176,7 +178,8 @@ export class SessionObject extends DurableObject<Env> implements SessionRpc {
   async ledger({ cursor, limit }: { cursor: string | null; limit: number }): Promise<LedgerPage> {
     const session = this.#session;
     if (session === null) return { entries: [], nextCursor: null };
-    if (session.ledger.pending.length > 0) this.#writeNow(session);
+    // What is listed is on disk: also what a batch in flight has written and nobody has confirmed.
+    if (session.ledger.pending.length > 0 || session.ledger.inFlight !== null) this.#writeNow(session);
     if (cursor === OPEN_ENTRIES_CURSOR) return { entries: openEntries(session.ledger), nextCursor: null };
     const page = this.#store.page({ cursor, limit });
     if (page.nextCursor !== null) return page;

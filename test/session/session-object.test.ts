@@ -4,6 +4,7 @@ import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from 'c
 import { describe, it } from 'vitest';
 import { sessionClient } from '../../src/rpc/session-client.ts';
 import type { Admitted, AdmitRequest, SessionRpc } from '../../src/rpc/session-rpc.ts';
+import type { SessionImage } from '../../src/session/session.ts';
 import type { SessionObject } from '../../src/session/session-object.ts';
 import type { SessionLimits } from '../../src/rpc/session-rpc.ts';
 import { RULES, codeOf, fee, identity, request, usd } from './given.ts';
@@ -114,6 +115,24 @@ describe.concurrent('a session object', { timeout: 30_000 }, () => {
     expect(after.view.spend.heldMicroUsd).toBeGreaterThanOrEqual(800_000);
     expect(after.view.spend.heldMicroUsd).toBeLessThanOrEqual(500_000 + 1_000_000);
     expect(await rpc.settle(settlement(second.receipt, 0.3))).toEqual({ state: 'settled', costMicroUsd: 300_000 });
+  });
+
+  it('writes down what a crash put in doubt, with its end and the alarm for it, so that no eviction puts it off', async ({
+    expect,
+  }) => {
+    const { rpc, asked } = await created('doubt-ends', { spendMicroUsd: usd(100) });
+    const { receipt } = await admit(rpc, asked(0.5));
+    await rpc.settle(settlement(receipt, 0.5));
+    await crash('doubt-ends');
+    await rpc.describe();
+    const { doubt, alarmMs } = await runInDurableObject(stubOf('doubt-ends'), async (_instance, state) => ({
+      doubt: state.storage.kv.get<SessionImage>('head')?.ledger.doubt ?? [],
+      alarmMs: await state.storage.getAlarm(),
+    }));
+    const [[, { amounts, untilMs }] = [0, { amounts: { microUsd: 0 }, untilMs: 0 }]] = doubt;
+    expect(amounts.microUsd).toBeGreaterThan(0);
+    expect(alarmMs).not.toBeNull();
+    expect(alarmMs).toBeLessThanOrEqual(untilMs);
   });
 
   it('a sealed one leaves nothing in doubt', async ({ expect }) => {

@@ -58,8 +58,8 @@ export const MUTATIONS: readonly Mutation[] = [
     rule: 4,
     what: 'what the last incarnation may have granted is forgotten',
     file: 'ledger-commit.ts',
-    find: 'if (!isNothing(unaccounted)) doubt.set',
-    replace: 'if (false) doubt.set',
+    find: 'if (!isNothing(unaccounted)) {',
+    replace: 'if (false) {',
   },
   {
     rule: 4,
@@ -95,6 +95,13 @@ export const MUTATIONS: readonly Mutation[] = [
     file: 'ledger.ts',
     find: 'if (doubt.untilMs > nowMs) continue;',
     replace: '',
+  },
+  {
+    rule: 6,
+    what: 'the end of doubt is not written down, so that each eviction begins to wait anew',
+    file: 'ledger-commit.ts',
+    find: '    ledger.dirty = true;\n  }\n  const used',
+    replace: '  }\n  const used',
   },
   {
     rule: 8,

@@ -97,6 +97,11 @@ export class SimulatedObject {
     this.#memory = this.#domain.session.loadSession(structuredClone(this.#durable.image), options.nowMs);
   }
 
+  /** The end of the constructor: what the crash put in doubt is written down with its end. */
+  wake(): void {
+    if (this.#memory.ledger.dirty) this.writeNow();
+  }
+
   /** What a settlement or extension does first: an ended request is brought back from disk. */
   recall(id: string): void {
     if (this.#domain.ledger.knows(this.#memory.ledger, id)) return;

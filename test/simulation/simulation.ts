@@ -71,6 +71,8 @@ class Life {
   #nextId = 0;
   /** Charged beyond what was really taken on, each with its cause: doubt that nobody can claim, by generation, … */
   readonly #unclaimable = new Map<number, Sum>();
+  /** When each generation's doubt began. */
+  readonly #doubtSinceMs = new Map<number, number>();
   /** … and holds whose reply got lost. */
   #unheardOf: Sum = { microUsd: 0, tokens: 0 };
 
@@ -351,6 +353,7 @@ class Life {
     this.#flush();
     const before = this.#object.session.ledger.doubt.size;
     this.#object.crash({ batchLands: true, nowMs: this.#nowMs });
+    this.#object.wake();
     if (this.#object.session.ledger.doubt.size > before)
       throw new Violation('an idle eviction left something in doubt');
   }
@@ -366,6 +369,7 @@ class Life {
     this.#object.crash({ batchLands, nowMs: this.#nowMs });
     this.#accountForDoubt();
     if (this.#random.chance(0.2)) this.#object.crash({ batchLands: false, nowMs: this.#nowMs });
+    this.#object.wake();
     this.#watchAgain();
   }
 
@@ -409,6 +413,7 @@ class Life {
     if (claimable.microUsd > doubt.microUsd || claimable.tokens > doubt.tokens) {
       throw new Violation(`receipts for ${show(claimable)} were lost, and only ${show(doubt)} is in doubt`);
     }
+    if (!this.#doubtSinceMs.has(image.ledger.generation)) this.#doubtSinceMs.set(image.ledger.generation, this.#nowMs);
     this.#unclaimable.set(image.ledger.generation, {
       microUsd: doubt.microUsd - claimable.microUsd,
       tokens: doubt.tokens - claimable.tokens,
@@ -437,6 +442,11 @@ class Life {
     }
     for (const sum of [ledger.settled, ledger.held, ...[...ledger.doubt.values()].map(({ amounts }) => amounts)]) {
       if (sum.microUsd < 0 || sum.tokens < 0) throw new Violation(`a sum is negative: ${show(sum)}`);
+    }
+    for (const [generation, { untilMs }] of ledger.doubt) {
+      const latestMs = (this.#doubtSinceMs.get(generation) ?? untilMs) + this.#object.session.longestLeaseMs;
+      if (untilMs > latestMs)
+        throw new Violation(`the doubt of generation ${generation} is put off by each incarnation`);
     }
     let held = NONE;
     for (const hold of ledger.open.values()) {
