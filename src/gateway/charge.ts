@@ -43,14 +43,13 @@ export function settlementFor(
     reason,
   });
   const stated = (reason: string): Settlement => {
-    const tokens = reading.stated === null ? 0 : reading.stated.inputTokens + reading.stated.outputTokens;
     if (!reading.flags.some((flag) => LOWERED.has(flag))) {
-      return { ...known, costMicroUsd: reading.statedMicroUsd, tokens, estimated: false, reason };
+      return { ...known, costMicroUsd: reading.statedMicroUsd, tokens: reading.statedTokens, estimated: false, reason };
     }
     return {
       ...known,
       costMicroUsd: microUsd(Math.max(reading.statedMicroUsd, reading.leastMicroUsd)),
-      tokens: Math.max(tokens, reading.leastTokens),
+      tokens: Math.max(reading.statedTokens, reading.leastTokens),
       estimated: true,
       reason,
     };

@@ -108,6 +108,11 @@ describe('what a request is charged', () => {
     expect(settle(ending, read)).toEqual(expected);
   });
 
+  it('counts the tokens that hosted tools were billed for beside the usage', () => {
+    const withTools = { ...final, statedTokens: 1_110 };
+    expect(settle({ how: 'completed' }, withTools)).toEqual([1_234, 1_110, false, 'completed']);
+  });
+
   it('is at least what the same answer had stated before it was lowered', () => {
     const lowered = { ...final, flags: ['usage-lowered'], leastMicroUsd: microUsd(5_000), leastTokens: 700 };
     expect(settle({ how: 'completed' }, lowered)).toEqual([5_000, 700, true, 'completed']);
