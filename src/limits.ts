@@ -88,8 +88,9 @@ export const SNAPSHOT_REFRESH_AFTER_MS = 5 * SECOND;
 export const SNAPSHOT_MAX_AGE_MS = 60 * SECOND;
 /** An isolate that was idle refreshes beside its admission and waits at most this long. */
 export const SNAPSHOT_BESIDE_ADMISSION_MS = 250;
-/** Requests of one isolate that ask for the head at the same time. */
+/** Requests of one isolate that ask for the head within a moment, while its copy is good enough to decide by. */
 export const MAX_REFRESHES_AT_ONCE = 4;
+export const REFRESH_WINDOW_MS = 1 * SECOND;
 /** KV values may have 25 MiB; this is about a million revocations, at 14 bytes each. */
 export const MAX_HEAD_BYTES = 16 * MIB;
 /** Sessions that an isolate has learned to be revoked before the list told it. */

@@ -5,6 +5,7 @@ import type { Denial } from '../denial.ts';
 import {
   MAX_LEARNED_REVOCATIONS,
   MAX_REFRESHES_AT_ONCE,
+  REFRESH_WINDOW_MS,
   SNAPSHOT_MAX_AGE_MS,
   SNAPSHOT_REFRESH_AFTER_MS,
 } from '../limits.ts';
@@ -37,7 +38,8 @@ export type Freshness = 'fresh' | 'unconfirmed' | 'stale';
 export class EdgeSnapshot {
   readonly #sources: SnapshotSources;
   #snapshot: Snapshot | null = null;
-  #asking = 0;
+  /** When the latest of those that were asked beside others began. */
+  #askedMs: readonly number[] = [];
   /** Revocations that a session's object told this isolate of; they are final, so they need no freshness. */
   readonly #learned: QuickLRU<string, Denial>;
 
@@ -74,17 +76,18 @@ export class EdgeSnapshot {
 
   /**
    * Asks for the head as it stands. Each request asks for itself, since a promise of one request must not be awaited by
-   * another; where several ask already, one more adds nothing. Never rejects; when nobody answers, the copy that is
-   * held stays.
+   * another; where several have just asked, one more adds nothing, unless nothing can be decided without it. Never
+   * rejects; when nobody answers, the copy that is held stays.
    */
   async refresh(): Promise<void> {
-    if (this.#snapshot !== null && this.#asking >= MAX_REFRESHES_AT_ONCE) return;
-    this.#asking += 1;
-    try {
-      await this.#ask();
-    } finally {
-      this.#asking -= 1;
+    if (this.freshness() !== 'stale') {
+      // Counted by when they began: the platform cancels a request whose client went away, and its end never comes.
+      const now = this.#sources.now();
+      const recent = this.#askedMs.filter((atMs) => now - atMs < REFRESH_WINDOW_MS);
+      if (recent.length >= MAX_REFRESHES_AT_ONCE) return;
+      this.#askedMs = [...recent, now];
     }
+    await this.#ask();
   }
 
   async #ask(): Promise<void> {

@@ -38,10 +38,11 @@ async function unused(): Promise<never> {
 
 /** An edge whose control object and KV answer what they are told to; null is an outage. */
 function edge() {
-  const world = { nowMs: START_MS, control: null as string | null, kv: null as string | null, asked: 0 };
+  const world = { nowMs: START_MS, control: null as string | null, kv: null as string | null, asked: 0, hangs: false };
   const control = (): Pick<ControlRpc, 'head'> => ({
     head: async () => {
       world.asked += 1;
+      if (world.hangs) return new Promise(() => undefined);
       if (world.control === null) throw new Error('out of reach');
       return { head: world.control };
     },
@@ -136,5 +137,31 @@ describe('the edge', () => {
     world.asked = 0;
     await Promise.all(Array.from({ length: 100 }, () => snapshot.refresh()));
     expect(world.asked).toBeLessThanOrEqual(4);
+  });
+
+  it('lets every request ask that finds the copy too old to decide by', async () => {
+    const { world, snapshot } = edge();
+    world.control = await signed([]);
+    await snapshot.refresh();
+    world.nowMs = START_MS + 60_001;
+    world.control = await signed([], { asOfMs: world.nowMs });
+    const found = Array.from({ length: 10 }, async () => {
+      await snapshot.refresh();
+      return snapshot.freshness();
+    });
+    expect(new Set(await Promise.all(found))).toEqual(new Set(['fresh']));
+  });
+
+  it('asks again although those that asked before were cancelled and never ended', async () => {
+    const { world, snapshot } = edge();
+    world.control = await signed([]);
+    await snapshot.refresh();
+    world.hangs = true;
+    for (let asks = 0; asks < 10; asks += 1) void snapshot.refresh();
+    world.hangs = false;
+    world.nowMs = START_MS + 6_000;
+    world.control = await signed([], { asOfMs: world.nowMs });
+    await snapshot.refresh();
+    expect(snapshot.freshness()).toBe('fresh');
   });
 });
