@@ -242,11 +242,12 @@ export class SessionObject extends DurableObject<Env> implements SessionRpc {
   }
 
   #takeWrite(session: Session, how: { gated: boolean }): SessionWrite {
-    const { image, entries } = commit(session.ledger, how, Date.now());
+    const atMs = Date.now();
+    const { image, entries } = commit(session.ledger, how, atMs);
     const keys = new Map([...session.keys].filter(([key]) => session.changedKeys.has(key)));
     session.changedKeys.clear();
     this.#deniedOnDisk = session.counts.denied;
-    return { image: imageOf(session, image), entries, keys };
+    return { atMs, image: imageOf(session, image), entries, keys };
   }
 
   /** Resolves once everything that memory holds now is durable. */

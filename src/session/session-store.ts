@@ -16,7 +16,15 @@ const SEGMENT_ENTRIES = 1_000;
 /** Request ids carry their time (RFC 9562, section 5.7), from clocks that agree within this. */
 const CLOCK_TOLERANCE_MS = 120_000;
 
+/** The entries that one write carried. */
+interface Segment {
+  /** When they were written: each had ended by then. */
+  readonly atMs: number;
+  readonly entries: readonly LedgerEntry[];
+}
+
 export interface SessionWrite {
+  readonly atMs: number;
   readonly image: SessionImage;
   readonly entries: readonly LedgerEntry[];
   readonly keys: ReadonlyMap<string, KeyRecord>;
@@ -56,15 +64,15 @@ export class SessionStore {
     return this.#storage.sync();
   }
 
-  /** Looks an ended request up among the segments, newest first; `null` when none of them has it. */
+  /** Looks an ended request up among the segments, newest first; empty when none of them has it. */
   findEntries(id: string): LedgerEntry[] {
     const openedAtMs = timeOf(id);
     const found: LedgerEntry[] = [];
-    for (const [, segment] of this.#storage.kv.list<LedgerEntry[]>({ prefix: SEGMENT_PREFIX, reverse: true })) {
-      found.push(...segment.filter((entry) => tellsOf(entry, id)));
+    for (const [, segment] of this.#storage.kv.list<Segment>({ prefix: SEGMENT_PREFIX, reverse: true })) {
+      found.push(...segment.entries.filter((entry) => tellsOf(entry, id)));
       if (found.some((entry) => entry.id === id)) return found;
       // What had ended before this request was opened cannot tell of it.
-      if (segment.every((entry) => entry.atMs < openedAtMs - CLOCK_TOLERANCE_MS)) return found;
+      if (segment.atMs < openedAtMs - CLOCK_TOLERANCE_MS) return found;
     }
     return found;
   }
@@ -74,19 +82,20 @@ export class SessionStore {
     const wanted = Math.min(limit, MAX_LEDGER_ENTRIES_PER_PAGE);
     const entries: LedgerEntry[] = [];
     const start = SEGMENT_PREFIX + (cursor ?? '');
-    for (const [key, segment] of this.#storage.kv.list<LedgerEntry[]>({ prefix: SEGMENT_PREFIX, start })) {
-      if (entries.length > 0 && entries.length + segment.length > wanted) {
+    for (const [key, segment] of this.#storage.kv.list<Segment>({ prefix: SEGMENT_PREFIX, start })) {
+      if (entries.length > 0 && entries.length + segment.entries.length > wanted) {
         return { entries, nextCursor: key.slice(SEGMENT_PREFIX.length) };
       }
-      entries.push(...segment);
+      entries.push(...segment.entries);
     }
     return { entries, nextCursor: null };
   }
 
-  #rows({ image, entries, keys }: SessionWrite): [string, unknown][] {
+  #rows({ atMs, image, entries, keys }: SessionWrite): [string, unknown][] {
     const rows: [string, unknown][] = [[HEAD, image]];
     for (let at = 0; at < entries.length; at += SEGMENT_ENTRIES) {
-      rows.push([segmentName(this.#nextSegment), entries.slice(at, at + SEGMENT_ENTRIES)]);
+      const segment: Segment = { atMs, entries: entries.slice(at, at + SEGMENT_ENTRIES) };
+      rows.push([segmentName(this.#nextSegment), segment]);
       this.#nextSegment += 1;
     }
     for (const [key, record] of keys) rows.push([KEY_PREFIX + key, record]);
