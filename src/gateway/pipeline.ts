@@ -87,10 +87,13 @@ export async function serveRoute(request: Request, parts: GatewayParts, lifetime
   // 5 admit
   const session = parts.session(caller.value.name);
   const refreshed = freshness === 'unconfirmed' ? refreshBeside(parts.snapshot, lifetime) : null;
-  const admission = await admit(
+  const admitting = admit(
     session,
     admitRequest({ requestId, caller: caller.value, route, call, parts, body, idempotency }),
   );
+  // A client that goes away ends the request's life; a hold placed meanwhile has to be given back.
+  lifetime.waitUntil(admitting);
+  const admission = await admitting;
   if (!admission.ok) return reply.refuse(admission.denial);
   const admitted = admission.value;
   if (admitted.standing !== null) reply.standing(admitted.standing);

@@ -1,0 +1,52 @@
+// The story of one request, where the platform's own part in it matters.
+import { describe, expect, it } from 'vitest';
+import { type GatewayParts, serveRoute } from '../../src/gateway/pipeline.ts';
+import { routeTable } from '../../src/gateway/route-table.ts';
+import { parsePolicy } from '../../src/policy/parse.ts';
+import type { AdmitAnswer, SessionRpc } from '../../src/rpc/session-rpc.ts';
+import type { EdgeSnapshot } from '../../src/snapshot/snapshot-client.ts';
+import { NOW_MS, identity } from '../session/given.ts';
+
+const POLICY = `
+version: 1
+routes:
+  tickets: { upstream: "http://127.0.0.1:9", protocol: http, scope: "ticket:read", fees: [{ usd: "0.01" }] }
+`;
+
+/** A gateway whose one session answers as told. */
+function gateway(session: Partial<SessionRpc>): GatewayParts {
+  const reading = parsePolicy(POLICY, { allowLoopback: true });
+  if (!reading.ok) throw new Error(JSON.stringify(reading.errors));
+  const principal = { ...identity(), scopes: ['ticket:*'], jti: 'jti-1', issuedAtMs: NOW_MS };
+  const snapshot: Partial<EdgeSnapshot> = { freshness: () => 'fresh', revocation: () => null, learn: () => undefined };
+  return {
+    issuer: 'fusebox',
+    policy: reading.policy,
+    routes: routeTable(reading.policy, {}),
+    tokens: { verify: () => ({ ok: true, value: principal }) },
+    snapshot: snapshot as EdgeSnapshot,
+    session: () => session as SessionRpc,
+    halted: false,
+    now: () => NOW_MS,
+  };
+}
+
+describe('a request', () => {
+  it('outlives its client while it is being admitted, so that a hold placed meanwhile is given back', async () => {
+    const admission = Promise.withResolvers<AdmitAnswer>();
+    const kept: Promise<unknown>[] = [];
+    const parts = gateway({ admit: () => admission.promise });
+    const request = new Request('https://gateway.example/tickets/1', { headers: { authorization: 'Bearer token' } });
+    const answer = serveRoute(request, parts, { waitUntil: (work) => kept.push(work) });
+    await new Promise((resolve) => setTimeout(resolve, 10));
+    expect(kept).toHaveLength(1);
+    let isKept = true;
+    void kept[0]?.then(() => (isKept = false));
+    await new Promise((resolve) => setTimeout(resolve, 10));
+    expect(isKept).toBe(true);
+    const denial = { code: 'spend-held', detail: 'held' } as const;
+    admission.resolve({ admitted: false, denial, standing: null, revocation: null });
+    expect((await answer).status).toBe(429);
+    await kept[0];
+  });
+});
