@@ -14,8 +14,10 @@ import { createScreen } from './screen.ts';
 import { startUpstream, type Upstream } from './upstream/server.ts';
 
 const GATEWAY_PORT = 8_787;
+const USAGE = `usage: npm run demo [-- --once]
+  --once  ends by itself, with exit code 0 only if everything that it promises was observed`;
 
-const { values } = parseArgs({ options: { once: { type: 'boolean', default: false } } });
+const values = readArguments();
 const screen = createScreen(process.stdout, process.env);
 const closers: (() => Promise<unknown>)[] = [];
 const close = async (): Promise<void> => {
@@ -83,6 +85,19 @@ async function play(): Promise<Observation[]> {
     `curl -s ${gateway.url}/admin/sessions/${incident.session.id}/ledger -H "authorization: Bearer $ADMIN_TOKEN" -H 'accept: application/x-ndjson'`,
   );
   return missing;
+}
+
+function readArguments(): { readonly once: boolean } {
+  const options = { once: { type: 'boolean', default: false }, help: { type: 'boolean', default: false } } as const;
+  try {
+    const { values: given } = parseArgs({ options });
+    if (!given.help) return given;
+    console.log(USAGE);
+    process.exit(0);
+  } catch (error) {
+    console.error(`${error instanceof Error ? error.message : String(error)}\n${USAGE}`);
+    process.exit(1);
+  }
 }
 
 /** At the usual port, so that what is pasted from the documentation works; at a free one where that is taken, or nobody reads along. */

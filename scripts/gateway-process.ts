@@ -11,6 +11,7 @@ import { startWorkerd, type Workerd } from './workerd.ts';
 
 const READY_TIMEOUT_MS = 5_000;
 const READY_POLL_MS = 20;
+const HALTED = 'it is halted. HALT is set, in .dev.vars, the environment or wrangler.toml; take it out to start';
 
 export interface GatewayOptions {
   /** On 127.0.0.1; 0 takes a free one. */
@@ -163,13 +164,15 @@ async function untilReady(url: string, workerd: Workerd): Promise<void> {
       const answer = await fetch(`${url}/healthz`, { signal: AbortSignal.timeout(5_000) });
       const text = await answer.text();
       if (answer.ok) return;
-      said = `${answer.status} ${text.trim().split('\n')[0] ?? ''}`;
+      said = text.includes('"status":"halted"') ? HALTED : `${answer.status} ${text.trim().split('\n')[0] ?? ''}`;
+      if (said === HALTED) break;
     } catch (error) {
       said = String(error);
     }
     await sleep(READY_POLL_MS);
   }
-  throw new StartError(`the gateway does not serve: ${said}\n${workerd.logs().slice(-20).join('\n')}`.trimEnd());
+  const logged = said === HALTED ? [] : workerd.logs().slice(-20);
+  throw new StartError([`the gateway does not serve: ${said}`, ...logged].join('\n'));
 }
 
 /** Two processes must not run the same objects: each would believe that it alone counts. */
@@ -198,7 +201,11 @@ async function assertPortIsFree(port: number): Promise<void> {
   await new Promise<void>((resolve, reject) => {
     probe.once('error', (error: NodeJS.ErrnoException) => {
       reject(
-        error.code === 'EADDRINUSE' ? new StartError(`port ${port} is in use; choose another with --port`) : error,
+        new StartError(
+          error.code === 'EADDRINUSE'
+            ? `port ${port} is in use; choose another with --port`
+            : `port ${port} cannot be used (${error.code}); choose another with --port`,
+        ),
       );
     });
     probe.listen(port, '127.0.0.1', () => probe.close(() => resolve()));

@@ -14,6 +14,11 @@ import { ROOT } from './worker-bundle.ts';
 /** Where policy.local.yaml expects the local upstream. */
 export const UPSTREAM_PORT = 9_901;
 
+/** The remedies that the Worker names are those of a deployment. */
+const WHERE =
+  'On this machine it is read from .dev.vars, and from the environment before that. Take a malformed SESSION_SIGNING_KEYS or ' +
+  'ADMIN_TOKEN out of .dev.vars: the next start makes a new one.';
+
 /** Variables of the Worker that the environment may set, besides the secrets that the policy names. */
 const FROM_ENVIRONMENT = [
   'ADMIN_TOKEN',
@@ -59,7 +64,7 @@ export async function readPolicyTexts(options: {
  * StartError where one is missing or malformed.
  */
 export async function readLocalVars(policy: PolicyTexts): Promise<Readonly<Record<string, string>>> {
-  const { vars: kept } = await ensureLocalSecrets({ file: join(ROOT, '.dev.vars'), environment: process.env });
+  const kept = await keptVars(join(ROOT, '.dev.vars'));
   const vars: Record<string, string> = { ...kept, LOCAL_DEVELOPMENT: '1' };
   for (const name of [...FROM_ENVIRONMENT, ...Object.keys(kept), ...policy.secretNames]) {
     const value = process.env[name];
@@ -69,8 +74,17 @@ export async function readLocalVars(policy: PolicyTexts): Promise<Readonly<Recor
     { ...vars, ...(policy.localPolicyText === null ? {} : { POLICY_LOCAL: policy.localPolicyText }) },
     policy.policyText,
   );
-  if (!reading.ok) throw new StartError(describeConfigErrors(reading.errors));
+  if (!reading.ok) throw new StartError(`${describeConfigErrors(reading.errors)}\n${WHERE}`);
   return vars;
+}
+
+async function keptVars(file: string): Promise<Readonly<Record<string, string>>> {
+  try {
+    return (await ensureLocalSecrets({ file, environment: process.env })).vars;
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error)) throw error;
+    throw new StartError(`${file}: cannot be read and written (${String(error.code)})`);
+  }
 }
 
 async function readText(file: string): Promise<string> {

@@ -5,6 +5,7 @@ import { appendFileSync, chmodSync, existsSync, readFileSync, writeFileSync } fr
 import { text as readAll } from 'node:stream/consumers';
 import { parseEnv } from 'node:util';
 import { exportJWK, generateKeyPair } from 'jose';
+import { readSigningKeys } from '../src/signing/signing-keys.ts';
 
 export interface AdminSecret {
   /** The value of ADMIN_TOKENS: digests only. */
@@ -26,6 +27,14 @@ const USAGE = `usage: npm run secrets -- make SESSION_SIGNING_KEYS   a fresh sig
        npm run secrets -- rotate < OLD                the list of signing keys OLD with a fresh one before it
 `;
 
+/** As many as the gateway takes (src/signing). */
+const MAX_SIGNING_KEYS = 16;
+
+/** What was given to rotate is no list of signing keys; the message quotes none of it. */
+export class MalformedKeysError extends Error {
+  override name = 'MalformedKeysError';
+}
+
 /** A list of one fresh Ed25519 key, as SESSION_SIGNING_KEYS takes it: JSON on one line. */
 export async function makeSigningKeys(): Promise<string> {
   return JSON.stringify([await makeSigningKey()]);
@@ -33,9 +42,11 @@ export async function makeSigningKeys(): Promise<string> {
 
 /** The list with a fresh key first: it signs from now on, and the others verify until they are taken out. */
 export async function rotateSigningKeys(current: string): Promise<string> {
-  const parsed: unknown = JSON.parse(current);
-  if (!Array.isArray(parsed)) throw new TypeError('not a list of keys');
-  const keys: readonly unknown[] = parsed;
+  const reading = await readSigningKeys(current);
+  if (!reading.ok) throw new MalformedKeysError(`the list of signing keys on stdin is malformed: ${reading.reason}`);
+  const keys = JSON.parse(current) as readonly unknown[];
+  if (keys.length >= MAX_SIGNING_KEYS)
+    throw new MalformedKeysError(`there are ${keys.length} signing keys already: take one out first`);
   return JSON.stringify([await makeSigningKey(), ...keys]);
 }
 
@@ -122,12 +133,25 @@ async function main(args: readonly string[]): Promise<number> {
     process.stderr.write(`The admin token, shown this once: ${token}\n`);
     process.stdout.write(`${value}\n`);
   } else if (command === 'rotate') {
-    process.stdout.write(`${await rotateSigningKeys(await readAll(process.stdin))}\n`);
+    return rotate(await readAll(process.stdin));
+  } else if (command === '--help') {
+    process.stdout.write(USAGE);
   } else {
     process.stderr.write(USAGE);
     return 2;
   }
   return 0;
+}
+
+async function rotate(current: string): Promise<number> {
+  try {
+    process.stdout.write(`${await rotateSigningKeys(current)}\n`);
+    return 0;
+  } catch (error) {
+    if (!(error instanceof MalformedKeysError)) throw error;
+    process.stderr.write(`${error.message}\n`);
+    return 1;
+  }
 }
 
 if (import.meta.main) process.exitCode = await main(process.argv.slice(2));

@@ -35,7 +35,10 @@ function readArguments(args: readonly string[]): Arguments {
   } catch (error) {
     throw new StartError(`${error instanceof Error ? error.message : String(error)}\n${USAGE}`);
   }
-  if (values.help) throw new StartError(USAGE);
+  if (values.help) {
+    console.log(USAGE);
+    process.exit(0);
+  }
   return {
     port: portOf('--port', values.port),
     policy: values.policy ?? null,
@@ -54,10 +57,10 @@ async function startLocalUpstream(port: number): Promise<Upstream> {
   try {
     return await startUpstream({ port });
   } catch (error) {
-    const inUse = error instanceof Error && 'code' in error && error.code === 'EADDRINUSE';
-    if (!inUse) throw error;
+    if (!(error instanceof Error && 'code' in error)) throw error;
+    const what = error.code === 'EADDRINUSE' ? 'is in use' : `cannot be used (${String(error.code)})`;
     throw new StartError(
-      `port ${port} is in use; the local upstream takes another with --upstream-port, or leave it out with --no-upstream`,
+      `port ${port} ${what}; the local upstream takes another with --upstream-port, or leave it out with --no-upstream`,
     );
   }
 }

@@ -28,6 +28,6 @@ describe('policy:check', () => {
   });
 
   it('says that a file is not there', () => {
-    expect(checkPolicyFile('nothing.yaml')).toEqual(['nothing.yaml: cannot be read']);
+    expect(checkPolicyFile('nothing.yaml')).toEqual(['nothing.yaml: cannot be read (ENOENT)']);
   });
 });

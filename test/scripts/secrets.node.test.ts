@@ -8,9 +8,11 @@ import {
   ensureLocalSecrets,
   makeAdminTokens,
   makeSigningKeys,
+  MalformedKeysError,
   rotateSigningKeys,
 } from '../../scripts/secrets.ts';
 import { parseConfig } from '../../src/config.ts';
+import { readSigningKeys } from '../../src/signing/signing-keys.ts';
 
 const POLICY = 'version: 1\nroutes: { r: { upstream: "https://a.example.com", protocol: openai, scope: a } }\n';
 
@@ -82,5 +84,23 @@ describe('the secrets of production', () => {
     const oldKid = (JSON.parse(old) as { kid: string }[])[0]?.kid;
     expect(reading.ok && [...reading.config.keys.byKid.keys()].indexOf(String(oldKid))).toBe(1);
     expect(reading.ok && reading.config.keys.signer.kid).not.toBe(oldKid);
+  });
+
+  it.each([
+    ['nothing', '', /not JSON/],
+    ['no list', '{"d":"not-to-be-shown"}', /not a list/],
+    ['something that is no key', '[{"d":"not-to-be-shown"}]', /key 1: /],
+  ])('rotate refuses %s, without quoting it', async (_name, given, reason) => {
+    const refusal = await rotateSigningKeys(given).catch((error: unknown) => error);
+    expect(refusal).toBeInstanceOf(MalformedKeysError);
+    expect(String(refusal)).toMatch(reason);
+    expect(String(refusal)).not.toContain('not-to-be-shown');
+  });
+
+  it('rotate asks to take a key out where there are as many as the gateway takes', async () => {
+    let keys = await makeSigningKeys();
+    for (let count = 1; count < 16; count++) keys = await rotateSigningKeys(keys);
+    expect((await readSigningKeys(keys)).ok).toBe(true);
+    await expect(rotateSigningKeys(keys)).rejects.toThrow(/16 signing keys already/);
   });
 });
