@@ -90,12 +90,13 @@ export const PROBLEM_HELP: Readonly<Record<ProblemCode, ProblemHelp>> = {
     remedy: 'Use a new key for a new request.',
   },
   'spend-limit-exceeded': {
-    meaning: 'What is left of the spend limit of the session cannot pay for this request.',
+    meaning:
+      'What is left of the spend limit of the session cannot pay for this request. Where next to nothing is left, or after ten such requests in a row, the session is stopped.',
     remedy: 'Ask for less (a shorter answer, a cheaper model), finish the work, or have an operator raise the limit.',
   },
   'token-limit-exceeded': {
     meaning:
-      'What is left of the token limit of the session, or the limit for one request, does not cover this request.',
+      'What is left of the token limit of the session, or the limit for one request, does not cover this request. Where next to nothing is left, the session is stopped.',
     remedy: 'Ask for less, finish the work, or have an operator raise the limit.',
   },
   'spend-held': {

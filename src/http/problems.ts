@@ -192,14 +192,14 @@ export const PROBLEMS: Readonly<Record<ProblemCode, ProblemKind>> = {
   },
   'spend-limit-exceeded': {
     status: 429,
-    title: 'The spend limit is reached',
+    title: 'The spend limit does not allow this',
     errorType: 'rate_limit_error',
     googleStatus: 'RESOURCE_EXHAUSTED',
     retryAfterSeconds: null,
   },
   'token-limit-exceeded': {
     status: 429,
-    title: 'The token limit is reached',
+    title: 'The token limit does not allow this',
     errorType: 'rate_limit_error',
     googleStatus: 'RESOURCE_EXHAUSTED',
     retryAfterSeconds: null,
