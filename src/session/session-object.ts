@@ -236,9 +236,19 @@ export class SessionObject extends DurableObject<Env> implements SessionRpc {
 
   /** A gated write: the replies that follow wait for it, and it arms the alarm (rules 2, 7 and 8). */
   #writeNow(session: Session): void {
-    this.#store.writeNow(this.#takeWrite(session, { gated: true }));
+    try {
+      this.#store.writeNow(this.#takeWrite(session, { gated: true }));
+    } catch (error) {
+      this.#forget();
+      throw error;
+    }
     this.#arm(session);
     if (isUnsealed(session.ledger)) this.#flushWithin(SEAL_AFTER_MS);
+  }
+
+  /** Memory now says more than the disk ever will: the next incarnation loads what is true. */
+  #forget(): void {
+    this.ctx.abort('the session could not be written');
   }
 
   #takeWrite(session: Session, how: { gated: boolean }): SessionWrite {
@@ -288,9 +298,8 @@ export class SessionObject extends DurableObject<Env> implements SessionRpc {
       confirm(session.ledger);
       for (const { resolve } of waiting) resolve();
     } catch (error) {
-      // Memory now says more than the disk ever will: forget it, and let the next incarnation load what is true.
       for (const { reject } of waiting) reject(error);
-      this.ctx.abort('a batch could not be written');
+      this.#forget();
     } finally {
       this.#flushing = false;
     }

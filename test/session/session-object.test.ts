@@ -104,6 +104,16 @@ describe.concurrent('a session object', { timeout: 30_000 }, () => {
     expect(await rpc.settle(settlement(receipt, 0.05))).toEqual({ state: 'settled', costMicroUsd: 200_000 });
   });
 
+  it('forgets what it could not write, and goes on from what is on disk', async ({ expect }) => {
+    const { rpc, asked } = await created('unwritable');
+    // More than one row can hold.
+    const purpose = { route: 'r', protocol: 'openai', model: 'm'.repeat(5_000_000), action: 'a' };
+    await expect(rpc.admit(asked(0.25, { purpose }))).rejects.toThrow();
+    await admit(rpc, asked(0.1));
+    const after = await rpc.describe();
+    expect(after.known && after.view.spend.heldMicroUsd).toBe(100_000);
+  });
+
   it('puts what memory granted in doubt when it dies unsealed, and lets nothing be spent twice', async ({ expect }) => {
     const { rpc, asked } = await created('doubt', { spendMicroUsd: usd(100) });
     // The first hold is written, with a block on top of it; the second is answered from memory.
