@@ -36,12 +36,15 @@ export function optionalCounts<Name extends string>(
 /** Model ids reach URLs, logs and the ledger. The longest in use, of fine-tuned models, have about 80 characters. */
 const MODEL_ID = /^[\x21-\x7e]{1,256}$/;
 
+/** Whether this is the id of a model, as a request or an answer may name one. */
+export function isModelId(value: unknown): value is string {
+  return typeof value === 'string' && MODEL_ID.test(value);
+}
+
 /** The `model` of a request, or 400. */
 export function requiredModel(object: JsonObject): Result<string> {
   const value = object['model'];
-  return typeof value === 'string' && MODEL_ID.test(value)
-    ? accepted(value)
-    : refused('bad-request', '"model" must be the id of a model.');
+  return isModelId(value) ? accepted(value) : refused('bad-request', '"model" must be the id of a model.');
 }
 
 /** Why a request for this model is refused: neither the policy nor the price library prices it. */

@@ -4,6 +4,7 @@ import { MAX_MICRO_USD, MAX_TOKENS } from '../limits.ts';
 import { microUsd, type MicroUsd } from '../money.ts';
 import type { Usage } from '../rpc/session-rpc.ts';
 import { MAX_BYTES_PER_TOKEN, OUTPUT_FRAME_TOKENS } from './bounds.ts';
+import { isModelId } from './fields.ts';
 import type { Reading } from './protocol.ts';
 import { costAt, LIST_PRICE_PERMILLE, type Counts } from './rate-card.ts';
 
@@ -64,8 +65,10 @@ export class Tally {
   /** The model's name in the answer. */
   model(name: unknown): void {
     if (typeof name !== 'string' || name === '') return;
-    this.#servedModel = name;
-    if (!this.#tariff.isAsked(name)) this.#flags.add('model-substituted');
+    // What is no id is not kept: it would reach the ledger, at whatever length an upstream likes.
+    const isKept = isModelId(name);
+    if (isKept) this.#servedModel = name;
+    if (!isKept || !this.#tariff.isAsked(name)) this.#flags.add('model-substituted');
   }
 
   /** The terms that served the answer, in thousandths of the list price. */

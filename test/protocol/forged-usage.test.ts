@@ -28,6 +28,11 @@ describe('a forged or broken usage', () => {
     expect(reading.meteredMicroUsd).toBeGreaterThanOrEqual(CHAT.demand.fixedMicroUsd);
   });
 
+  it.each(['m'.repeat(1_000_000), 'two words', 'new\nline'])('a served model that is no id is not kept', (model) => {
+    const reading = answered(CHAT, completion(USAGE, { model }));
+    expect(reading).toMatchObject({ final: true, servedModel: null, flags: ['model-substituted'] });
+  });
+
   const missing: readonly (readonly [string, string])[] = [
     ['none', JSON.stringify({ model: 'gpt-4o', choices: [] })],
     ['null', JSON.stringify(completion(null))],
