@@ -43,7 +43,11 @@ export class ControlObject extends DurableObject<Env> implements ControlRpc {
 
   async revoke(session: RevokedSession): Promise<{ epoch: number }> {
     const now = Date.now();
-    if (session.untilMs > now && this.#store.addRevocation(session, now)) await this.#wakeBy(now + PUBLISH_EVERY_MS);
+    if (session.untilMs > now) {
+      this.#store.addRevocation(session, now);
+      // Also where it was listed already: whoever asks again may do so because this object died before it came to this.
+      await this.#wakeBy(now + PUBLISH_EVERY_MS);
+    }
     return { epoch: this.#store.epoch };
   }
 

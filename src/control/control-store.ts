@@ -79,8 +79,8 @@ export class ControlStore {
     return { sessions, nextCursor: rows.length > limit && last !== undefined ? cursorOf(last) : null };
   }
 
-  /** Adds to the list and moves the epoch. False when it was there already. */
-  addRevocation({ issuer, sid, untilMs, act }: RevokedSession, nowMs: number): boolean {
+  /** Adds to the list and moves the epoch; does nothing when it is there already. */
+  addRevocation({ issuer, sid, untilMs, act }: RevokedSession, nowMs: number): void {
     const { rowsWritten } = this.#storage.sql.exec(
       'INSERT OR IGNORE INTO revoked (issuer, sid, until_ms, at_ms, by_whom, reason) VALUES (?, ?, ?, ?, ?, ?)',
       issuer,
@@ -90,9 +90,7 @@ export class ControlStore {
       act.by,
       act.reason,
     );
-    if (rowsWritten === 0) return false;
-    this.#moveEpoch();
-    return true;
+    if (rowsWritten > 0) this.#moveEpoch();
   }
 
   /** Takes off the list what no credential can use any more. */

@@ -93,6 +93,14 @@ describe('the control object', () => {
     expect(snapshot !== null && isRevoked(snapshot, digestOf('fusebox~listed'))).toBe(true);
   });
 
+  it('is woken to publish by a revocation that comes again, for it may have died before it was the first time', async () => {
+    const revoked = { issuer: 'fusebox', sid: 'again', untilMs: Date.now() + 60_000, act: ACT };
+    await control().revoke(revoked);
+    await runInDurableObject(control(), (_object, state) => state.storage.deleteAlarm());
+    await control().revoke(revoked);
+    expect(await runDurableObjectAlarm(control())).toBe(true);
+  });
+
   it('takes off the list what has expired; the epoch never goes back', async () => {
     await control().revoke({ issuer: 'fusebox', sid: 'short', untilMs: Date.now() + 30, act: ACT });
     await new Promise((resolve) => setTimeout(resolve, 50));
