@@ -83,6 +83,17 @@ class MeteredStream {
   }
 
   async pull(controller: ReadableStreamDefaultController<Uint8Array>): Promise<void> {
+    try {
+      await this.#pump(controller);
+    } catch (error) {
+      // A bug, and the hold must not wait for it.
+      this.#end({ how: 'lost', reason: 'stream-lost' });
+      this.#ports.abort();
+      throw error;
+    }
+  }
+
+  async #pump(controller: ReadableStreamDefaultController<Uint8Array>): Promise<void> {
     this.#sent = false;
     this.#handedOverMs = null;
     while (!this.#over) {
@@ -98,6 +109,7 @@ class MeteredStream {
       const frames = this.#frames.push(step.chunk);
       if (frames === null) return this.#breakOff(controller, 'stream-lost');
       const passed = await this.#passAll(controller, frames);
+      if (this.#over) return;
       if (passed !== null) return this.#cut(controller, passed);
       if (this.#sent) {
         this.#handedOverMs = this.#ports.now();
