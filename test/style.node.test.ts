@@ -23,7 +23,8 @@ describe('the code', () => {
     expect(setting.toSorted()).toEqual(['control/control-object.ts', 'session/session-object.ts']);
     expect(sessionObject.split('setAlarm(')).toHaveLength(2);
     expect(methodOf('#arm(session: Session)')).toContain('setAlarm(');
-    expect(sessionObject.split('this.#arm(')).toHaveLength(3);
+    expect(sessionObject.split('this.#arm(')).toHaveLength(4);
+    expect(methodOf('constructor(ctx')).toContain('this.#arm(');
     expect(methodOf('#writeNow(session: Session)')).toContain('this.#arm(');
     expect(methodOf('override async alarm')).toContain('this.#arm(');
   });

@@ -79,6 +79,8 @@ export class SessionObject extends DurableObject<Env> implements SessionRpc {
     this.#deniedOnDisk = this.#session?.counts.denied ?? 0;
     // What is in doubt from now on has its end, and the alarm for it, on disk.
     if (this.#session?.ledger.dirty === true) this.#writeNow(this.#session);
+    // An alarm that was set just before the last incarnation died may not have reached the runtime.
+    else if (this.#session !== null) this.#arm(this.#session);
   }
 
   // ------------------------------------------------------------------------------------------------ for the data plane
@@ -89,6 +91,7 @@ export class SessionObject extends DurableObject<Env> implements SessionRpc {
       const denial = { code: 'credential-invalid', detail: 'No such session was issued.' } as const;
       return { admitted: false, denial, standing: null, revocation: null };
     }
+    this.#expireOverdue(session);
     this.#recallKey(session, request.idempotency?.key ?? null);
     return this.#reply(session, admit(session, request, Date.now()));
   }
@@ -178,6 +181,7 @@ export class SessionObject extends DurableObject<Env> implements SessionRpc {
   async ledger({ cursor, limit }: { cursor: string | null; limit: number }): Promise<LedgerPage> {
     const session = this.#session;
     if (session === null) return { entries: [], nextCursor: null };
+    this.#expireOverdue(session);
     // What is listed is on disk: also what a batch in flight has written and nobody has confirmed.
     if (session.ledger.pending.length > 0 || session.ledger.inFlight !== null) this.#writeNow(session);
     if (cursor === OPEN_ENTRIES_CURSOR) return { entries: openEntries(session.ledger), nextCursor: null };
@@ -204,6 +208,12 @@ export class SessionObject extends DurableObject<Env> implements SessionRpc {
     } finally {
       this.#arm(session);
     }
+  }
+
+  /** Whoever looks sees what has ended by itself, also when the alarm is late. */
+  #expireOverdue(session: Session): void {
+    const now = Date.now();
+    if (nextExpiryMs(session.ledger) <= now) this.#reply(session, expireDue(session, now));
   }
 
   #arm(session: Session): void {
@@ -357,6 +367,7 @@ export class SessionObject extends DurableObject<Env> implements SessionRpc {
   }
 
   #view(): SessionAnswer {
+    if (this.#session !== null) this.#expireOverdue(this.#session);
     return this.#session === null ? { known: false } : { known: true, view: viewOf(this.#session, Date.now()) };
   }
 
