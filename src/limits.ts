@@ -38,7 +38,7 @@ export const MAX_JSON_ANSWER_BYTES = 32 * MIB;
 export const MAX_STREAM_EVENT_BYTES = 8 * MIB;
 /** A tool's answer passes through; past this it is cut. */
 export const MAX_PASSED_ANSWER_BYTES = 256 * MIB;
-/** Until the upstream's headers arrive. Reasoning models think for minutes before they answer. */
+/** Until the upstream's headers arrive, and all of an answer that is read whole. Reasoning models think for minutes. */
 export const UPSTREAM_TIMEOUT_MS = 10 * MINUTE;
 /** Between two chunks of a stream. */
 export const STREAM_IDLE_TIMEOUT_MS = 2 * MINUTE;

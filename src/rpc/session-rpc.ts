@@ -240,7 +240,7 @@ export interface Act {
 
 export type LimitsPatch = { readonly [K in keyof SessionLimits]?: SessionLimits[K] };
 
-/** `exists` and `unknown` are the answers of an object that has, or has not, been created by an issuance. */
+/** `created: false`: it had been created before. `known: false`: no issuance has created it. */
 export type CreateAnswer = { readonly created: true; readonly view: SessionView } | { readonly created: false };
 export type SessionAnswer = { readonly known: true; readonly view: SessionView } | { readonly known: false };
 
