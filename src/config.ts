@@ -107,7 +107,7 @@ async function signingKeys(env: Environment, errors: ConfigError[]): Promise<Key
   errors.push({
     name,
     problem: `the secret is malformed: ${reading.reason}`,
-    remedy: `npm run secrets -- make ${name} | npx wrangler secret put ${name}`,
+    remedy: `npm run --silent secrets -- make ${name} | npx wrangler secret put ${name}`,
   });
   return null;
 }

@@ -61,8 +61,6 @@ export interface GenerationTerms {
 
 /** How an endpoint's output ceiling is written. */
 export interface OutputTerms {
-  /** As announced: "max_tokens". */
-  readonly field: string;
   /** The client's own ceiling for one choice; null where it names none. */
   readonly clientTokens: number | null;
   /** The least useful output of one choice. */
@@ -170,7 +168,7 @@ function ceilingOf(
   const granted = Math.min(grant.outputTokens ?? askedTokens, askedTokens);
   const perChoice = Math.floor(granted / output.choices);
   if (output.clientTokens !== null && output.clientTokens <= perChoice) return null;
-  return { edits: output.edits(perChoice), announced: `${output.field}=${perChoice}` };
+  return { edits: output.edits(perChoice), announced: `max_tokens=${perChoice}` };
 }
 
 /** "gpt-4o" and "gpt-4o-2024-08-06" are one model; "gpt-4o-mini" is another. */

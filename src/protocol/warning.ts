@@ -6,4 +6,4 @@ export const WARNING_TEXT =
   'Summarise the work done so far and what remains, then stop. Start nothing new and call no more tools than you need to finish.';
 
 /** More than the warning and its framing take in any of the APIs: held on every request, because it may be added to any. */
-export const WARNING_TOKENS = 512;
+export const WARNING_TOKENS = 320;

@@ -157,7 +157,7 @@ describe('limits', () => {
     };
     const response = await stack.call('/chat/v1/chat/completions', { token, body });
     expect(response.status).toBe(200);
-    const announced = /^max_completion_tokens=(\d+)$/.exec(response.headers.get('x-fusebox-clamped') ?? '');
+    const announced = /^max_tokens=(\d+)$/.exec(response.headers.get('x-fusebox-clamped') ?? '');
     const ceiling = Number(announced?.[1]);
     expect(ceiling).toBeGreaterThan(1_000);
     expect(ceiling).toBeLessThan(3_400);
@@ -174,7 +174,7 @@ describe('limits', () => {
       });
     const small = await ask('hello');
     expect(small.status).toBe(200);
-    expect(small.headers.get('x-fusebox-clamped')).toMatch(/^max_completion_tokens=\d{3}$/);
+    expect(small.headers.get('x-fusebox-clamped')).toMatch(/^max_tokens=\d{3}$/);
     for (let call = 0; call < 12; call += 1) {
       expect(await problemOf(await ask('x'.repeat(5_000)))).toMatchObject({
         status: 429,

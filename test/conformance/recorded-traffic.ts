@@ -46,10 +46,18 @@ export function pathOf(recording: Recording, lane: number): string {
   return `/lane${lane}-${ROUTES[recording.provider]}${recording.path}${query}`;
 }
 
+/** How the endpoint of a recording writes the ceiling that the client did not. */
+function ceilingField({ provider, path }: Recording): string {
+  if (provider === 'google') return 'maxOutputTokens';
+  if (provider === 'anthropic') return 'max_tokens';
+  return path === '/v1/chat/completions' ? 'max_completion_tokens' : 'max_output_tokens';
+}
+
 /** The body that must reach the upstream: as recorded, but for the ceiling that was announced and the usage option. */
 export function outboundBody(recording: Recording, clamped: string | null): JsonObject {
   const body: Record<string, unknown> = { ...recording.request };
-  const [field, tokens] = clamped?.split('=') ?? [];
+  const tokens = clamped?.split('=')[1];
+  const field = tokens === undefined ? undefined : ceilingField(recording);
   if (field === 'maxOutputTokens') {
     body['generationConfig'] = {
       ...(isObject(body['generationConfig']) ? body['generationConfig'] : {}),

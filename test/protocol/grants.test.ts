@@ -45,30 +45,24 @@ describe('a ceiling', () => {
   const contents = [{ parts: [{ text: 'Hi' }] }];
   const rows: readonly (readonly ['openai' | 'anthropic' | 'gemini', string, object, object, string])[] = [
     ['openai', CHAT, { model: 'gpt-4o', messages, max_tokens: 900 }, { max_tokens: 40 }, 'max_tokens=40'],
-    ['openai', CHAT, { model: 'gpt-4o', messages }, { max_completion_tokens: 40 }, 'max_completion_tokens=40'],
-    [
-      'openai',
-      CHAT,
-      { model: 'gpt-4o', messages, max_tokens: null },
-      { max_completion_tokens: 40 },
-      'max_completion_tokens=40',
-    ],
-    ['openai', RESPONSES, { model: 'gpt-4o', input: 'Hi' }, { max_output_tokens: 40 }, 'max_output_tokens=40'],
+    ['openai', CHAT, { model: 'gpt-4o', messages }, { max_completion_tokens: 40 }, 'max_tokens=40'],
+    ['openai', CHAT, { model: 'gpt-4o', messages, max_tokens: null }, { max_completion_tokens: 40 }, 'max_tokens=40'],
+    ['openai', RESPONSES, { model: 'gpt-4o', input: 'Hi' }, { max_output_tokens: 40 }, 'max_tokens=40'],
     ['anthropic', MESSAGES, { model: 'claude-opus-5', messages, max_tokens: 900 }, { max_tokens: 40 }, 'max_tokens=40'],
-    ['gemini', GENERATE, { contents }, { generationConfig: { maxOutputTokens: 40 } }, 'maxOutputTokens=40'],
+    ['gemini', GENERATE, { contents }, { generationConfig: { maxOutputTokens: 40 } }, 'max_tokens=40'],
     [
       'gemini',
       GENERATE,
       { contents, generationConfig: { topK: 1 } },
       { generationConfig: { topK: 1, maxOutputTokens: 40 } },
-      'maxOutputTokens=40',
+      'max_tokens=40',
     ],
     [
       'gemini',
       GENERATE,
       { contents, generation_config: { max_output_tokens: 90 } },
       { generation_config: { max_output_tokens: 40 } },
-      'maxOutputTokens=40',
+      'max_tokens=40',
     ],
   ];
   it.each(rows)('is written for %s %s %j', (protocol, path, body, change, clamped) => {
@@ -100,12 +94,12 @@ describe('a ceiling', () => {
   it('is the default of the policy where the client names none, and is announced', () => {
     const call = callOf('openai', CHAT, { model: 'gpt-4o', messages }, { defaultOutputTokens: 5_000 });
     expect(call.demand.output?.askedTokens).toBe(5_000);
-    expect(call.write(fullGrant(call)).clamped).toBe('max_completion_tokens=5000');
+    expect(call.write(fullGrant(call)).clamped).toBe('max_tokens=5000');
   });
 
   it("is never above the model's own maximum", () => {
     const call = callOf('openai', CHAT, { model: 'gpt-4-turbo', messages }, { defaultOutputTokens: 50_000 });
-    expect(call.write(fullGrant(call)).clamped).toBe('max_completion_tokens=4096');
+    expect(call.write(fullGrant(call)).clamped).toBe('max_tokens=4096');
     const high = callOf('openai', CHAT, { model: 'gpt-4-turbo', messages, max_tokens: 50_000 });
     expect(high.write(fullGrant(high)).clamped).toBe('max_tokens=4096');
   });

@@ -218,13 +218,16 @@ function toolsOf(recording: Recording): readonly string[] {
   ];
 }
 
-/** A body without the ceiling that was set and the usage option that was forced. */
+const CEILINGS = ['max_tokens', 'max_completion_tokens', 'max_output_tokens'];
+
+/** A body without the ceiling that was set, if one was, and the usage option that was forced. */
 function withoutAnnounced(body: unknown, clamped: string | null): unknown {
   if (!isJsonObject(body)) return body;
-  const field = clamped?.split('=')[0] ?? '';
-  const { [field]: _ceiling, stream_options: _options, ...rest } = body;
-  if (field !== 'maxOutputTokens') return rest;
-  const config = { ...(isJsonObject(rest['generationConfig']) ? rest['generationConfig'] : {}) };
-  delete config[field];
-  return { ...rest, generationConfig: config };
+  const { stream_options: _options, ...rest } = body;
+  if (clamped === null) return rest;
+  const others = Object.fromEntries(Object.entries(rest).filter(([name]) => !CEILINGS.includes(name)));
+  const { maxOutputTokens: _ceiling, ...config } = isJsonObject(rest['generationConfig'])
+    ? rest['generationConfig']
+    : {};
+  return { ...others, generationConfig: config };
 }

@@ -64,7 +64,6 @@ export function readMessages(request: RouteRequest, context: ReadContext): Resul
       usualPermille,
       extraMicroUsd: extra.value,
       output: {
-        field: 'max_tokens',
         clientTokens,
         floorTokens,
         choices: 1,

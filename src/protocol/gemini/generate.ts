@@ -76,7 +76,6 @@ export function readGenerate(request: RouteRequest, context: ReadContext, target
       usualPermille: LIST_PRICE_PERMILLE,
       extraMicroUsd: 0,
       output: {
-        field: 'maxOutputTokens',
         clientTokens,
         floorTokens: Math.max(0, thinkingBudget ?? 0) + 1,
         choices,

@@ -70,7 +70,6 @@ export function readChat(request: RouteRequest, context: ReadContext): Result<Ca
       usualPermille,
       extraMicroUsd: costAt(predictedTokens, predictionRate, worstPermille),
       output: {
-        field: ceilings[0],
         clientTokens,
         floorTokens: 1,
         choices,

@@ -55,7 +55,6 @@ function read(request: RouteRequest, context: ReadContext, action: 'responses' |
   if (!counted.ok) return counted;
   const compacts = action === 'responses.compact';
   const output: OutputTerms = {
-    field: 'max_output_tokens',
     clientTokens: compacts ? null : counts.value.max_output_tokens,
     floorTokens: LEAST_OUTPUT_TOKENS,
     choices: 1,
