@@ -291,7 +291,11 @@ function denyAtLimit(
   nowMs: number,
 ): Decision<AdmitAnswer> {
   const tripped = tripOnLimit(session, dimension, nowMs);
-  const denial = limitDenial(session, dimension, `The ${dimension} limit of this session is reached.`);
+  const detail =
+    session.tooBigInARow >= TOO_BIG_IN_A_ROW_TRIPS
+      ? `${session.tooBigInARow} requests in a row were too big for what is left: the session is stopped.`
+      : `The ${dimension} limit of this session is reached.`;
+  const denial = limitDenial(session, dimension, detail);
   return deny(session, denial, nowMs, [...events, ...tripped], true);
 }
 

@@ -2,7 +2,7 @@
 // session they are given, which has one owner. They know no storage: `write: true` in a decision means that it must be
 // on disk before the answer leaves.
 import type { Denial } from '../denial.ts';
-import { MAX_TOKENS, SESSION_GRACE_MS, STREAM_LEASE_MS } from '../limits.ts';
+import { MAX_TOKENS, SESSION_GRACE_MS, STREAM_LEASE_MS, TOO_BIG_IN_A_ROW_TRIPS } from '../limits.ts';
 import { formatUsd, microUsd } from '../money.ts';
 import type {
   Act,
@@ -232,7 +232,8 @@ export function tripOnLimit(session: Session, dimension: 'spend' | 'tokens', now
           in_doubt_usd: formatUsd(doubt.microUsd),
         }
       : { limit_tokens: ledger.limit.tokens, settled_tokens: ledger.settled.tokens, in_doubt_tokens: doubt.tokens };
-  session.trip = { atMs: nowMs, reason, evidence };
+  const tooBig = session.tooBigInARow >= TOO_BIG_IN_A_ROW_TRIPS ? { too_big_in_a_row: session.tooBigInARow } : {};
+  session.trip = { atMs: nowMs, reason, evidence: { ...evidence, ...tooBig } };
   ledger.dirty = true;
   const tripped: SessionEvent = { event: 'tripped', trip: session.trip };
   if (session.rules.onLimit === 'pause') {
