@@ -282,7 +282,6 @@ function admitRequest(of: {
     session,
     purpose: { route: policy.name, protocol: policy.protocol, model: of.call.model, action: of.call.action },
     demand: of.call.demand,
-    stream: of.call.stream,
     leaseMs: policy.timeoutMs + LEASE_MARGIN_MS,
     idempotency:
       of.idempotency === null

@@ -72,8 +72,7 @@ export interface AdmitRequest {
   readonly session: SessionIdentity;
   readonly purpose: Purpose;
   readonly demand: Demand;
-  /** A stream renews its lease by its watch; anything else has `leaseMs` to settle. */
-  readonly stream: boolean;
+  /** Time to settle, or for a stream's first watch, which renews it from then on. */
   readonly leaseMs: number;
   /** Hex SHA-256 of route and key, and of the bytes received. */
   readonly idempotency: { readonly key: string; readonly digest: string } | null;

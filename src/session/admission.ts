@@ -101,7 +101,6 @@ function openHold(
     openedAtMs: nowMs,
     purpose: request.purpose,
     outputTokens: sized.outputTokens,
-    stream: request.stream,
     idempotency: request.idempotency,
     amounts: sized.hold,
     leaseUntilMs: Math.min(nowMs + request.leaseMs, endOf(session)),

@@ -13,8 +13,6 @@ export interface Hold {
   readonly purpose: Purpose;
   /** The output ceiling that was granted with it; a repeated admission answers the same. */
   readonly outputTokens: number | null;
-  /** Whether its lease is renewed by a watch. */
-  readonly stream: boolean;
   /** Hex SHA-256 of route and key, and of the bytes received. */
   readonly idempotency: { readonly key: string; readonly digest: string } | null;
   /** The whole hold, extensions included. */

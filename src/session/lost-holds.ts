@@ -22,7 +22,6 @@ export function claim(ledger: Ledger, receipt: Receipt, leaseUntilMs: number): {
     openedAtMs: receipt.admittedAtMs,
     purpose: receipt.purpose,
     outputTokens: null,
-    stream: true,
     idempotency: null,
     amounts: NOTHING,
     leaseUntilMs,

@@ -240,7 +240,7 @@ export function tripOnLimit(session: Session, dimension: 'spend' | 'tokens', now
     session.breaker = { state: 'open', sinceMs: nowMs, reason };
     return [tripped];
   }
-  return [tripped, ...revoke(session, { by: 'fusebox', reason: `tripped: ${reason}` }, nowMs).events];
+  return [tripped, ...revoke(session, { by: TRIPPED_BY, reason: `tripped: ${reason}` }, nowMs).events];
 }
 
 /** A ledger that cannot explain a receipt admits nothing until a person has looked and resets the breaker. */
@@ -253,6 +253,13 @@ export function freeze(session: Session, receiptId: string, nowMs: number): Sess
 
 // ------------------------------------------------------------------------------------------------------------- views
 
+/** Who revokes when nobody did. */
+const TRIPPED_BY = 'fusebox';
+
+function tripEvidence({ trip }: Session): NonNullable<Denial['evidence']> {
+  return trip === null ? {} : { trip: trip.reason, ...trip.evidence };
+}
+
 /** The denial that a session's state alone makes of any request; null while it admits. */
 export function standingDenial(session: Session, nowMs: number): Denial | null {
   if (session.revocation !== null) {
@@ -261,7 +268,7 @@ export function standingDenial(session: Session, nowMs: number): Denial | null {
       detail: `This session was revoked: ${session.revocation.reason}.`,
       evidence: {
         revoked_at: new Date(session.revocation.atMs).toISOString(),
-        ...(session.trip === null ? {} : { trip: session.trip.reason, ...session.trip.evidence }),
+        ...(session.revocation.by === TRIPPED_BY ? tripEvidence(session) : {}),
       },
     };
   }
@@ -272,7 +279,7 @@ export function standingDenial(session: Session, nowMs: number): Denial | null {
     return {
       code: 'breaker-open',
       detail: `This session is paused (${session.breaker.reason ?? 'by an operator'}) until an operator lets it go on.`,
-      evidence: session.trip === null ? {} : { trip: session.trip.reason, ...session.trip.evidence },
+      evidence: session.trip?.reason === session.breaker.reason ? tripEvidence(session) : {},
     };
   }
   return null;

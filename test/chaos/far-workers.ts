@@ -189,7 +189,6 @@ function admitRequest(
         choices: 1,
       },
     },
-    stream: false,
     leaseMs: ROUTE_TIMEOUT_SECONDS * 1_000 + world.leases.marginMs,
     idempotency: null,
     rules: { warnAt: 0.9, onLimit: 'revoke', leastUsefulMicroUsd: microUsd(733) },

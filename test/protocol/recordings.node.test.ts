@@ -218,14 +218,14 @@ function toolsOf(recording: Recording): readonly string[] {
   ];
 }
 
-const CEILINGS = ['max_tokens', 'max_completion_tokens', 'max_output_tokens'];
+const CEILINGS: ReadonlySet<string> = new Set(['max_tokens', 'max_completion_tokens', 'max_output_tokens']);
 
 /** A body without the ceiling that was set, if one was, and the usage option that was forced. */
 function withoutAnnounced(body: unknown, clamped: string | null): unknown {
   if (!isJsonObject(body)) return body;
   const { stream_options: _options, ...rest } = body;
   if (clamped === null) return rest;
-  const others = Object.fromEntries(Object.entries(rest).filter(([name]) => !CEILINGS.includes(name)));
+  const others = Object.fromEntries(Object.entries(rest).filter(([name]) => !CEILINGS.has(name)));
   const { maxOutputTokens: _ceiling, ...config } = isJsonObject(rest['generationConfig'])
     ? rest['generationConfig']
     : {};

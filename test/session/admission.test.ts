@@ -124,7 +124,7 @@ describe('the warning', () => {
 
   it('comes from what streams have metered, not from what is merely held', () => {
     const session = givenSession();
-    const { receipt } = admitted(session, request(fee(0.95), { stream: true }));
+    const { receipt } = admitted(session, request(fee(0.95)));
     expect(admit(session, request(fee(0.01)), NOW_MS).events).toEqual([]);
     expect(watch(session, { receipt, meteredMicroUsd: 900_000, meteredTokens: 0 }, NOW_MS).events).toEqual([
       { event: 'warned', warning: 'spend-90' },
@@ -176,7 +176,7 @@ describe('the limit', () => {
 });
 
 describe('a stream', () => {
-  const streaming = request(fee(0.1), { stream: true });
+  const streaming = request(fee(0.1));
 
   it('is extended as far as the session can pay', () => {
     const session = givenSession();

@@ -47,7 +47,6 @@ export function request(demand: Demand, more: Partial<AdmitRequest> = {}): Admit
     session: identity(),
     purpose: { route: 'tickets', protocol: 'http', model: null, action: 'GET *' },
     demand,
-    stream: false,
     leaseMs: 30_000,
     idempotency: null,
     rules: RULES,

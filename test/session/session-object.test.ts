@@ -196,7 +196,7 @@ describe.concurrent('a session object', { timeout: 30_000 }, () => {
 
   it('answers a watch at once when its session is revoked, and after its time otherwise', async ({ expect }) => {
     const { rpc, asked } = await created('watched');
-    const { receipt } = await admit(rpc, asked(0.25, { stream: true }));
+    const { receipt } = await admit(rpc, asked(0.25));
     const watching = rpc.watch({ receipt, meteredMicroUsd: 0, meteredTokens: 0 });
     await new Promise((resolve) => setTimeout(resolve, 50));
     await rpc.revoke(ACT);

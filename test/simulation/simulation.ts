@@ -131,7 +131,6 @@ class Life {
       session: this.#object.session.identity,
       purpose: { route: 'r', protocol: 'openai', model: 'm', action: 'a' },
       demand,
-      stream,
       leaseMs: LEASE_MS,
       idempotency: null,
       rules: RULES,
