@@ -216,6 +216,14 @@ class Life {
       microUsd: this.#random.below(receipt.microUsd + 1),
       tokens: this.#random.below(receipt.tokens + 1),
     };
+    this.#settleAt(receipt, cost);
+    // Acknowledged ones stay for a while, so that some settle twice.
+    this.#object.whenDurable(() => (running.acknowledged = true));
+    if (running.acknowledged && this.#random.chance(0.5)) this.#running.delete(receipt.id);
+  }
+
+  /** What a Worker does once it knows the cost: again as often as it takes, so the same receipt may come twice. */
+  #settleAt(receipt: Receipt, cost: Sum): void {
     this.#reference.conclude(receipt.id, cost);
     this.#object.recall(receipt.id);
     const settlement = {
@@ -228,9 +236,6 @@ class Life {
     };
     const { state } = this.#object.apply(this.#domain.admission.settle(this.#object.session, settlement, this.#nowMs));
     if (state === 'frozen') throw new Violation(`nothing on the books explains ${receipt.id}`);
-    // Acknowledged ones stay for a while, so that some settle twice.
-    this.#object.whenDurable(() => (running.acknowledged = true));
-    if (running.acknowledged && this.#random.chance(0.5)) this.#running.delete(receipt.id);
   }
 
   #void(): void {
@@ -477,20 +482,7 @@ class Life {
       const { receipt } = running;
       if (running.abandoned || running.acknowledged) continue;
       const cost = this.#reference.costOf(receipt.id) ?? { microUsd: Math.floor(receipt.microUsd / 2), tokens: 0 };
-      this.#reference.conclude(receipt.id, cost);
-      this.#object.recall(receipt.id);
-      const settlement = {
-        receipt,
-        costMicroUsd: money(cost.microUsd),
-        tokens: cost.tokens,
-        usage: null,
-        estimated: false,
-        reason: 'completed',
-      };
-      const { state } = this.#object.apply(
-        this.#domain.admission.settle(this.#object.session, settlement, this.#nowMs),
-      );
-      if (state === 'frozen') throw new Violation(`nothing on the books explains ${receipt.id}`);
+      this.#settleAt(receipt, cost);
     }
     this.#flush();
     this.#pass(2 * DAY_MS);
