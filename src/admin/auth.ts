@@ -49,12 +49,17 @@ export function createAdminGate(admins: readonly AdminEntry[]): AdminGate {
   }
 }
 
-/** The refusal of an admin without the role, or null. */
-export function roleProblem(admin: Admin, role: AdminRole): Problem | null {
-  if (admin.roles.includes(role)) return null;
+interface CallRoles {
+  readonly role: AdminRole;
+  readonly orRole?: AdminRole;
+}
+
+/** The refusal of an admin who has none of the roles that a call takes, or null. */
+export function roleProblem(admin: Admin, { role, orRole }: CallRoles): Problem | null {
+  if (admin.roles.includes(role) || (orRole !== undefined && admin.roles.includes(orRole))) return null;
   return {
     code: 'scope-denied',
-    detail: `This call needs the role "${role}".`,
+    detail: `This call needs the role "${role}"${orRole === undefined ? '' : ` or "${orRole}"`}.`,
     evidence: { required_role: role, roles: admin.roles.join(' ') },
   };
 }

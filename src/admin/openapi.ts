@@ -17,6 +17,15 @@ const REFUSALS: readonly ProblemCode[] = [
   'enforcement-unavailable',
 ];
 
+/** What stands in the places of paths, by name, with the segment before it where names mean several things. */
+const PLACES: Readonly<Record<string, string>> = {
+  'sessions/id': "The session id, or 'issuer~id' for another issuer's.",
+  'agents/id': "The agent's id.",
+  'kill-switches/level': 'global, agent, feature, customer or segment.',
+  target:
+    "What is stopped: 'all' (global), an id or a kind such as 'billing-*' (agent), 'refunds' or 'refunds@billing-*' (feature), an id (customer, segment).",
+};
+
 /** OpenAPI 3.1 for a table of routes. Costs some milliseconds: make it when it is asked for, and keep it. */
 export function openApiDocument(routes: readonly AdminRoute[]): Json {
   const paths: Record<string, Record<string, Json>> = {};
@@ -43,7 +52,7 @@ export function openApiDocument(routes: readonly AdminRoute[]): Json {
 function operationOf(route: AdminRoute): Json {
   return {
     summary: route.summary,
-    description: `Needs the role \`${route.role}\`.`,
+    description: `Needs the role \`${route.role}\`${route.orRole === undefined ? '' : ` or \`${route.orRole}\``}.`,
     parameters: parametersOf(route),
     ...(route.body === null
       ? {}
@@ -53,17 +62,11 @@ function operationOf(route: AdminRoute): Json {
 }
 
 function parametersOf(route: AdminRoute): readonly Json[] {
-  const inPath = route.path.includes('{id}')
-    ? [
-        {
-          name: 'id',
-          in: 'path',
-          required: true,
-          schema: { type: 'string' },
-          description: "The session id, or 'issuer~id' for another issuer's.",
-        },
-      ]
-    : [];
+  const inPath = [...route.path.matchAll(/([\w-]+)\/\{(\w+)\}|\{(\w+)\}/g)].map(([, of, named, alone]) => {
+    const name = named ?? alone ?? '';
+    const description = of === undefined ? PLACES[name] : (PLACES[`${of}/${name}`] ?? PLACES[name]);
+    return { name, in: 'path', required: true, schema: { type: 'string' }, description: description ?? '' };
+  });
   const { properties = {} } = z.toJSONSchema(route.query, { io: 'input' });
   return [
     ...inPath,

@@ -31,15 +31,16 @@ export interface AdminCall {
   readonly parts: AdminParts;
   readonly admin: Admin;
   readonly request: Request;
-  /** `{id}` of the path, as it was sent; empty where the path has none. */
-  readonly id: string;
+  /** What stands in the places of the path that are in braces, decoded. */
+  readonly params: Readonly<Record<string, string>>;
 }
 
 interface AdminInput<Body, Query> {
   readonly body: Body;
   readonly query: Query;
-  /** Of `{id}`; on routes without one it is never read. */
+  /** Of `{id}` on routes under /admin/sessions; on others it is never read. */
   readonly session: SessionRef;
+  readonly params: Readonly<Record<string, string>>;
   readonly act: (reason: string) => Act;
 }
 
@@ -52,10 +53,12 @@ export interface AnswerShape {
 }
 
 export interface AdminRoute {
-  readonly method: 'GET' | 'POST' | 'PATCH';
+  readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
   /** As OpenAPI writes it: "/admin/sessions/{id}". */
   readonly path: string;
   readonly role: AdminRole;
+  /** Another role that may call it; what it may do there, the handler says. */
+  readonly orRole?: AdminRole;
   readonly summary: string;
   readonly body: z.ZodType | null;
   readonly query: z.ZodType;
@@ -89,6 +92,7 @@ export function adminRoute<B extends z.ZodType | null, Q extends z.ZodType>(
         body: body === null ? null : body.value,
         query: query.value,
         session: session.value,
+        params: call.params,
         act: (reason: string): Act => ({ by: call.admin.id, reason }),
       };
       return row.handle(input as Parameters<Handler<B, Q>>[0], call);
@@ -98,8 +102,8 @@ export function adminRoute<B extends z.ZodType | null, Q extends z.ZodType>(
 
 function sessionOf(call: AdminCall, path: string): Result<SessionRef> {
   const none = { issuer: '', sid: '' };
-  if (!path.includes('{id}')) return { ok: true, value: none };
-  const session = readSessionId(call.id, call.parts.config.issuer);
+  if (!path.startsWith('/admin/sessions/{id}')) return { ok: true, value: none };
+  const session = readSessionId(call.params['id'] ?? '', call.parts.config.issuer);
   return session === null
     ? refused('bad-request', 'The id in the path is not that of a session.')
     : { ok: true, value: session };

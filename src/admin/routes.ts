@@ -31,6 +31,8 @@ export const ADMIN_ROUTES: readonly AdminRoute[] = [
 ];
 
 const PREFIX = '/admin';
+/** A place in a path: "{id}". */
+const PLACE = /\{(\w+)\}/g;
 
 interface AdminEnv {
   Variables: { admin: Admin; requestId: string };
@@ -70,11 +72,11 @@ export function adminRoutes(parts: AdminParts): Hono<AdminEnv> {
   });
 
   for (const route of ADMIN_ROUTES) {
-    app.on(route.method, route.path.replace(PREFIX, '').replace('{id}', ':id'), async (context) => {
+    app.on(route.method, route.path.replace(PREFIX, '').replaceAll(PLACE, ':$1'), async (context) => {
       const admin = context.get('admin');
-      const denied = roleProblem(admin, route.role);
+      const denied = roleProblem(admin, route);
       if (denied !== null) return answer(context.get('requestId'), denied);
-      const call: AdminCall = { parts, admin, request: context.req.raw, id: context.req.param('id') ?? '' };
+      const call: AdminCall = { parts, admin, request: context.req.raw, params: context.req.param() };
       const answered = await route.handle(call);
       return answered instanceof Response ? answered : answer(context.get('requestId'), answered);
     });
@@ -121,7 +123,8 @@ function methodsAt(path: string): readonly string[] {
   return ADMIN_ROUTES.filter((route) => {
     const pattern = route.path.split('/');
     return (
-      pattern.length === segments.length && pattern.every((part, index) => part === '{id}' || part === segments[index])
+      pattern.length === segments.length &&
+      pattern.every((part, index) => part.startsWith('{') || part === segments[index])
     );
   }).map((route) => route.method);
 }
