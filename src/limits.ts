@@ -104,6 +104,14 @@ export const PUBLISH_RETRY_MS = 5 * SECOND;
 /** How often entries whose credential has expired are taken off the list. */
 export const REVOCATION_SWEEP_MS = 60 * MINUTE;
 
+// Kill switches
+/** Lifting a global one takes a second person within this: long enough to be found, too short to be forgotten. */
+export const LIFT_CONFIRM_WITHIN_MS = 15 * MINUTE;
+/** All of them together, as JSON in the head. The two global ones always fit. */
+export const MAX_SWITCHES_BYTES = 12 * KIB;
+/** A preview asks this many sessions what they have spent, and says how many answered: a free account allows 50 calls. */
+export const MAX_SESSIONS_PREVIEWED = 256;
+
 // The control plane
 export const MAX_ADMIN_BODY_BYTES = 64 * KIB;
 export const MAX_REASON_CHARS = 500;

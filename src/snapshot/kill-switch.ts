@@ -2,22 +2,14 @@
 // is control/kill-switches.ts.
 import * as z from 'zod';
 import { isId } from '../policy/grammar.ts';
-
-export const KILL_LEVELS = ['global', 'agent', 'feature', 'customer', 'segment'] as const;
-export type KillLevel = (typeof KILL_LEVELS)[number];
-
-/** Drills run in a namespace of their own: a switch stops only what is served in its namespace. */
-export const NAMESPACES = ['live', 'drill'] as const;
-export type Namespace = (typeof NAMESPACES)[number];
-
-/** A switch as the head carries it. */
-export interface KillSwitch {
-  readonly level: KillLevel;
-  readonly target: string;
-  readonly namespace: Namespace;
-  /** When it ends by itself, in milliseconds; null where an operator has to lift it. */
-  readonly untilMs: number | null;
-}
+import {
+  KILL_LEVELS,
+  type KillLevel,
+  type KillSwitch,
+  type Namespace,
+  NAMESPACES,
+  type SwitchName,
+} from '../rpc/kill-switch.ts';
 
 export const killSwitchSchema = z.object({
   level: z.enum(KILL_LEVELS),
@@ -72,7 +64,7 @@ function featureParts(target: string): { readonly feature: string; readonly agen
 }
 
 /** Whether a switch stops a request of that bearing, whatever its end. */
-export function matches({ level, target, namespace }: Omit<KillSwitch, 'untilMs'>, bearing: Bearing): boolean {
+export function matches({ level, target, namespace }: SwitchName, bearing: Bearing): boolean {
   if (namespace !== bearing.namespace) return false;
   switch (level) {
     case 'global':

@@ -1,14 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import {
-  type Bearing,
-  type KillLevel,
-  type KillSwitch,
-  matches,
-  pulledAgainst,
-  switchBoardOf,
-  targetProblem,
-} from '../../src/snapshot/kill-switch.ts';
+import type { KillLevel, KillSwitch } from '../../src/rpc/kill-switch.ts';
+import { type Bearing, matches, pulledAgainst, switchBoardOf, targetProblem } from '../../src/snapshot/kill-switch.ts';
 
 const NOW = 1_000_000;
 
