@@ -2,8 +2,9 @@
 // failures per address, bounded; decides nothing about sessions.
 import { timingSafeEqual } from 'node:crypto';
 import QuickLRU from 'quick-lru';
-import { type Admin, type AdminEntry, type AdminRole, tokenDigest } from '../credential/admin-token.ts';
+import { type Admin, type AdminEntry, tokenDigest } from '../credential/admin-token.ts';
 import type { Problem } from '../http/problem.ts';
+import type { AdminRole } from '../policy/admin-roles.ts';
 
 type AdminCheck = { readonly ok: true; readonly admin: Admin } | { readonly ok: false; readonly problem: Problem };
 

@@ -1,7 +1,7 @@
 // The OpenAPI document of the control plane, made from the table that serves it.
 import * as z from 'zod';
-import { ADMIN_ROLES } from '../credential/admin-token.ts';
 import { PROBLEMS, type ProblemCode } from '../http/problems.ts';
+import { ADMIN_ROLES } from '../policy/admin-roles.ts';
 import type { AdminRoute, AnswerShape } from './route.ts';
 import { answerSchemas } from './schemas.ts';
 

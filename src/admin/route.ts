@@ -2,10 +2,11 @@
 // its input parsed and its caller's role checked.
 import type * as z from 'zod';
 import type { Config } from '../config.ts';
-import type { Admin, AdminRole } from '../credential/admin-token.ts';
+import type { Admin } from '../credential/admin-token.ts';
 import { readSessionId, sessionName, type SessionRef } from '../rpc/session-name.ts';
 import { refused, type Result } from '../denial.ts';
 import type { Problem } from '../http/problem.ts';
+import type { AdminRole } from '../policy/admin-roles.ts';
 import type { ControlRpc } from '../rpc/control-rpc.ts';
 import type { Act, SessionRpc } from '../rpc/session-rpc.ts';
 import { readBody, readQuery } from './input.ts';
@@ -93,7 +94,7 @@ export function adminRoute<B extends z.ZodType | null, Q extends z.ZodType>(
         query: query.value,
         session: session.value,
         params: call.params,
-        act: (reason: string): Act => ({ by: call.admin.id, reason }),
+        act: (reason: string): Act => ({ by: call.admin.id, owner: call.admin.person, reason }),
       };
       return row.handle(input as Parameters<Handler<B, Q>>[0], call);
     },

@@ -234,6 +234,8 @@ export interface LedgerPage {
 /** Who did an operator's act, for the record. */
 export interface Act {
   readonly by: string;
+  /** The person behind `by`, in one spelling; absent where none is: an agent, a deploy, a schedule. */
+  readonly owner?: string;
   readonly reason: string;
 }
 
