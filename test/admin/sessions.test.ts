@@ -98,7 +98,9 @@ describe('POST /admin/sessions', () => {
   it('writes the object first, then the index', async () => {
     await issue();
     expect(world.calls).toEqual(['session.create', 'control.record']);
-    expect(world.objects.get(`fusebox~${world.index[0]?.sid}`)?.acts).toEqual([{ by: 'the-issuer', reason: 'issued' }]);
+    expect(world.objects.get(`fusebox~${world.index[0]?.sid}`)?.acts).toEqual([
+      { by: 'the-issuer', owner: 'issuer', reason: 'issued' },
+    ]);
   });
 
   it.each(['session.create', 'control.record'])('hands out no credential when %s fails', async (port) => {
@@ -318,7 +320,11 @@ describe('GET and PATCH /admin/sessions/{id}', () => {
       tokens_per_request: 9,
       requests_per_minute: 60,
     });
-    expect(world.objects.get(`fusebox~${session.id}`)?.acts.at(-1)).toEqual({ by: 'the-operator', reason: 'cheaper' });
+    expect(world.objects.get(`fusebox~${session.id}`)?.acts.at(-1)).toEqual({
+      by: 'the-operator',
+      owner: 'operator',
+      reason: 'cheaper',
+    });
   });
 
   it.each([
@@ -349,7 +355,12 @@ describe('POST /admin/sessions/{id}/revoke and reset', () => {
     });
     expect(world.calls).toEqual(['session.revoke', 'control.revoke']);
     expect(world.revocations).toEqual([
-      { issuer: 'fusebox', sid: session.id, untilMs: NOW_MS + 905_000, act: { by: 'the-operator', reason: 'runaway' } },
+      {
+        issuer: 'fusebox',
+        sid: session.id,
+        untilMs: NOW_MS + 905_000,
+        act: { by: 'the-operator', owner: 'operator', reason: 'runaway' },
+      },
     ]);
   });
 
