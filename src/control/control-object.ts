@@ -15,7 +15,9 @@ import { deploymentIdOf } from '../snapshot/deployment.ts';
 import { signHead } from '../snapshot/signed-head.ts';
 import { HEAD_KEY } from '../snapshot/snapshot-client.ts';
 import { digestOf, packDigests } from '../snapshot/snapshot.ts';
+import { controlLog } from '../audit/chain.ts';
 import { ControlStore } from './control-store.ts';
+import { LogStore } from './log-store.ts';
 
 interface Env {
   readonly SESSION_SIGNING_KEYS?: string;
@@ -26,11 +28,14 @@ interface Env {
 
 export class ControlObject extends DurableObject<Env> implements ControlRpc {
   readonly #store: ControlStore;
+  /** Appends in the turn of what it tells of, so that neither is on disk without the other. */
+  readonly #log: LogStore;
   #signed: { readonly head: string; readonly epoch: number; readonly asOfMs: number } | null = null;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
     this.#store = new ControlStore(ctx.storage);
+    this.#log = new LogStore(ctx.storage, controlLog(deploymentIdOf({ ...env })));
   }
 
   async record(session: IndexedSession): Promise<void> {
@@ -44,7 +49,10 @@ export class ControlObject extends DurableObject<Env> implements ControlRpc {
   async revoke(session: RevokedSession): Promise<{ epoch: number }> {
     const now = Date.now();
     if (session.untilMs > now) {
-      this.#store.addRevocation(session, now);
+      const { issuer, sid, act } = session;
+      if (this.#store.addRevocation(session, now)) {
+        this.#log.append({ event: 'session.revoked', session: sessionName(issuer, sid), ...act }, now);
+      }
       // Also where it was listed already: whoever asks again may do so because this object died before it came to this.
       await this.#wakeBy(now + PUBLISH_EVERY_MS);
     }

@@ -79,8 +79,8 @@ export class ControlStore {
     return { sessions, nextCursor: rows.length > limit && last !== undefined ? cursorOf(last) : null };
   }
 
-  /** Adds to the list and moves the epoch; does nothing when it is there already. */
-  addRevocation({ issuer, sid, untilMs, act }: RevokedSession, nowMs: number): void {
+  /** Adds to the list and moves the epoch; does nothing, and says so, when it is there already. */
+  addRevocation({ issuer, sid, untilMs, act }: RevokedSession, nowMs: number): boolean {
     const { rowsWritten } = this.#storage.sql.exec(
       'INSERT OR IGNORE INTO revoked (issuer, sid, until_ms, at_ms, by_whom, reason) VALUES (?, ?, ?, ?, ?, ?)',
       issuer,
@@ -91,6 +91,7 @@ export class ControlStore {
       act.reason,
     );
     if (rowsWritten > 0) this.#moveEpoch();
+    return rowsWritten > 0;
   }
 
   /** Takes off the list what no credential can use any more. */

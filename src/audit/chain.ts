@@ -1,0 +1,62 @@
+// The hash chain of a log: what its rows are, and how each is bound to all before it. Pure; where rows are kept is the
+// business of whoever appends.
+import { createHash } from 'node:crypto';
+import { type AuditValue, canonicalJson } from './canonical-json.ts';
+
+/** What happened, as a part of the product tells it: amounts in whole micro-USD, times as RFC 3339, never a secret. */
+export interface AuditEntry {
+  readonly event: string;
+  readonly [member: string]: AuditValue | undefined;
+}
+
+/** Which log: nobody can pass off one for another. `log` is "control" or "session ISSUER~SID". */
+export interface LogName {
+  readonly deployment: string;
+  readonly log: string;
+}
+
+/** Where a chain stands: `seq` rows so far, and the hash of the last one (hex). */
+export interface ChainHead {
+  readonly seq: number;
+  readonly hash: string;
+}
+
+/** Names of members that the chain itself sets. */
+export const CHAIN_MEMBERS = ['seq', 'at', 'prev', 'hash'] as const;
+
+/** The log of one session. */
+export function sessionLog(deployment: string, name: string): LogName {
+  return { deployment, log: `session ${name}` };
+}
+
+/** The log of the control object. */
+export function controlLog(deployment: string): LogName {
+  return { deployment, log: 'control' };
+}
+
+/** The head of a log without rows: its hash is that of the log's name. */
+export function genesis({ deployment, log }: LogName): ChainHead {
+  return { seq: 0, hash: createHash('sha256').update(canonicalJson({ deployment, log })).digest('hex') };
+}
+
+/**
+ * The next row, as the line that is kept and exported: the canonical text of `{ seq, at, event, ...members }` with `prev`
+ * and `hash` added at its end. Throws when the entry has members of the chain's own.
+ */
+export function link(head: ChainHead, entry: AuditEntry, atMs: number): { head: ChainHead; line: string } {
+  for (const name of CHAIN_MEMBERS) if (name in entry) throw new TypeError(`an entry may not have "${name}"`);
+  const seq = head.seq + 1;
+  const body = canonicalJson({ ...entry, seq, at: new Date(atMs).toISOString() });
+  const hash = hashOf(head.hash, body);
+  return { head: { seq, hash }, line: lineOf(body, head.hash, hash) };
+}
+
+/** SHA-256 over the bytes of the hash before and the canonical text of the row without `prev` and `hash`; hex. */
+export function hashOf(prev: string, body: string): string {
+  return createHash('sha256').update(prev, 'hex').update(body).digest('hex');
+}
+
+/** How a row is written: `body` is its canonical text without `prev` and `hash`. */
+export function lineOf(body: string, prev: string, hash: string): string {
+  return `${body.slice(0, -1)},"prev":"${prev}","hash":"${hash}"}`;
+}
