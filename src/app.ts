@@ -10,6 +10,7 @@ import { routeTable } from './gateway/route-table.ts';
 import { problemResponse } from './http/problem.ts';
 import { problemPage } from './http/problem-page.ts';
 import { RESERVED_ROUTE_NAMES } from './policy/parse.ts';
+import { type AgentNamespace, agentClient } from './rpc/agent-client.ts';
 import { type ControlNamespace, controlClient } from './rpc/control-client.ts';
 import { type SessionNamespace, sessionClient } from './rpc/session-client.ts';
 import { EdgeSnapshot, type SnapshotKv } from './snapshot/snapshot-client.ts';
@@ -18,6 +19,7 @@ import { EdgeSnapshot, type SnapshotKv } from './snapshot/snapshot-client.ts';
 export interface Bindings {
   readonly SESSION: SessionNamespace;
   readonly CONTROL: ControlNamespace;
+  readonly AGENT: AgentNamespace;
   readonly SNAPSHOT: SnapshotKv;
 }
 
@@ -48,7 +50,20 @@ export function createApp(config: Config, env: Bindings & Readonly<Record<string
   };
 
   const web = new Hono();
-  web.route('/admin', adminRoutes({ config, sessions: session, control: control(), now, newId: () => uuidv7(), log }));
+  web.route(
+    '/admin',
+    adminRoutes({
+      config,
+      sessions: session,
+      control: control(),
+      agent: (id) => agentClient(env.AGENT, id),
+      policy: () => config.policy,
+      headChanged: () => snapshot.refresh(),
+      now,
+      newId: () => uuidv7(),
+      log,
+    }),
+  );
   web.all('/session', (c) => serveOwnSession(c.req.raw, gateway));
   web.all('/session/*', (c) => serveOwnSession(c.req.raw, gateway));
   web.get('/.well-known/jwks.json', (c) =>

@@ -3,6 +3,7 @@ import policyText from '../policy.yaml';
 import { type App, type Bindings, createApp } from './app.ts';
 import { describeConfigErrors, parseConfig } from './config.ts';
 
+export { AgentObject } from './agent/agent-object.ts';
 export { ControlObject } from './control/control-object.ts';
 export { SessionObject } from './session/session-object.ts';
 

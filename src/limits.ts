@@ -16,6 +16,21 @@ export const CLOCK_SKEW_ISSUED_SECONDS = 60;
 export const CLOCK_SKEW_EXPIRY_SECONDS = 5;
 /** Verified tokens kept per isolate: about 1 KB each. */
 export const MAX_CACHED_TOKENS = 10_000;
+/** A Cloudflare Access assertion with the groups of a large directory in it; the platform's own bound on a header is higher. */
+export const MAX_ACCESS_ASSERTION_CHARS = 16 * KIB;
+/** Cloudflare Access publishes two keys of 2 KB each. */
+export const MAX_ACCESS_KEYS_BYTES = 64 * KIB;
+export const MAX_ACCESS_KEYS = 32;
+/** Access replaces its key every six weeks; an unknown one is asked for at once anyway. */
+export const ACCESS_KEYS_REFRESH_AFTER_MS = 60 * MINUTE;
+/** While the endpoint of the keys is down, those that are held verify this long; a key withdrawn meanwhile does so too. */
+export const ACCESS_KEYS_MAX_AGE_MS = 24 * 60 * MINUTE;
+/** Between two fetches for an unknown key, or after a failed one: whoever invents keys must not make us flood Access. */
+export const ACCESS_KEYS_RETRY_MS = MINUTE;
+/** Fetches of one isolate within that time while it holds no key at all. */
+export const MAX_ACCESS_KEY_FETCHES = 16;
+/** All of a fetch of keys: an operator waits for it on the first call of an isolate. */
+export const ACCESS_KEYS_TIMEOUT_MS = 3 * SECOND;
 /** A credential's scopes and segments. */
 export const MAX_SCOPES = 64;
 export const MAX_SEGMENTS = 16;
@@ -84,15 +99,47 @@ export const WATCH_TIMEOUT_MS = 15 * SECOND;
 export const MAX_UNWATCHED_MS = 5 * SECOND;
 
 // The snapshot
-export const SNAPSHOT_REFRESH_AFTER_MS = 5 * SECOND;
-export const SNAPSHOT_MAX_AGE_MS = 60 * SECOND;
+/** How often an isolate asks, and how old what it decides by may be, where the policy does not say. */
+export const REVOCATION_REFRESH_SECONDS = 5;
+export const REVOCATION_MAX_AGE_SECONDS = 60;
+/** What a policy may say. Longer intervals would make a kill switch slow; a longer age, an outage unnoticed. */
+export const MAX_REVOCATION_REFRESH_SECONDS = 60;
+export const MAX_REVOCATION_AGE_SECONDS = 300;
 /** An isolate that was idle refreshes beside its admission and waits at most this long. */
 export const SNAPSHOT_BESIDE_ADMISSION_MS = 250;
 /** Requests of one isolate that ask for the head within a moment, while its copy is good enough to decide by. */
 export const MAX_REFRESHES_AT_ONCE = 4;
 export const REFRESH_WINDOW_MS = 1 * SECOND;
-/** KV values may have 25 MiB; this is about a million revocations, at 14 bytes each. */
-export const MAX_HEAD_BYTES = 16 * MIB;
+/** A relay answers with it thousands of times a second. Its parts, all at their most, make three quarters of it. */
+export const MAX_HEAD_BYTES = 64 * KIB;
+/** Revocations that a head carries itself: 4 KiB, so that most changes need no blob. */
+export const MAX_RECENT_REVOCATIONS = 512;
+/** Blobs that a head names: five tiers of seven at the very most, merged where it would be more. */
+export const MAX_REVOCATION_BLOBS = 32;
+/** So many blobs of one tier make one of the next: an entry is rewritten about five times on its way to a million. */
+export const BLOBS_PER_TIER = 8;
+/** All entries of the list: 16 MB in an isolate of 128 MB, twice that while a merge is loaded. */
+export const MAX_REVOCATIONS = 2_000_000;
+/** Agents revoked at once; a revocation leaves when the last credential of before has expired. */
+export const MAX_REVOKED_AGENTS = 256;
+/** Blobs of revocations that an isolate holds: those of its head, and those of the one before until these are loaded. */
+export const MAX_EDGE_BLOB_BYTES = 40 * MIB;
+/** A blob load that has said nothing for so long was lost with the request that it ran under. */
+export const BLOB_LOAD_TIMEOUT_MS = 15 * SECOND;
+/** Between two tries to load a blob that nobody could give. */
+export const BLOB_RETRY_MS = 5 * SECOND;
+/** What was published under a digest never changes, so locations may keep it for a day. */
+export const BLOB_CACHE_SECONDS = 24 * 60 * 60;
+/** After this a head that names a merged blob cannot be current anywhere: the longest maximum age is 5 minutes. */
+export const BLOB_RETENTION_MS = 60 * MINUTE;
+/** Durable Objects keep rows of at most 2 MB. */
+export const BLOB_CHUNK_BYTES = 1 * MIB;
+/** An answer of a relay or the control object is waited for so long; the relay's own question fits within it. */
+export const SNAPSHOT_ANSWER_TIMEOUT_MS = 2 * SECOND;
+/** An isolate that has just heard from nobody refuses at once for so long, instead of asking with each request. */
+export const STALE_RETRY_MS = 500;
+/** The last part of the refresh interval over which isolates spread their questions. */
+export const REFRESH_JITTER_FRACTION = 0.2;
 /** Sessions that an isolate has learned to be revoked before the list told it. */
 export const MAX_LEARNED_REVOCATIONS = 10_000;
 
@@ -104,6 +151,31 @@ export const PUBLISH_RETRY_MS = 5 * SECOND;
 /** How often entries whose credential has expired are taken off the list. */
 export const REVOCATION_SWEEP_MS = 60 * MINUTE;
 
+// Agents
+/** Sessions of a revoked agent told at once, and in one turn: an object may make a thousand calls, on a free account 50. */
+export const AGENT_REVOCATIONS_AT_ONCE = 16;
+export const AGENT_REVOCATIONS_PER_TURN = 480;
+/** Between two turns of telling them. */
+export const AGENT_RETRY_MS = 2 * SECOND;
+/** A session leaves the index of its agent this long after its end: clocks differ. */
+export const AGENT_SESSION_KEPT_MS = 60 * MINUTE;
+
+// Relays
+/** Per region. Eight share 100,000 isolates at 5 s so that none gets a quarter of what an object can take. */
+export const RELAY_SHARDS = 8;
+/** A relay answers by itself with a head that was confirmed no longer ago; else it asks the control object first. */
+export const RELAY_CONFIRMED_MS = 2 * SECOND;
+/** A relay waits so long for the control object, then answers with what it has. */
+export const RELAY_ASK_TIMEOUT_MS = 1 * SECOND;
+/** After a question that failed, so that those who ask the relay need not all wait for the next one. */
+export const RELAY_RETRY_MS = 500;
+/** Changed heads are pushed to relays that asked within this time. */
+export const RELAY_ACTIVE_MS = MINUTE;
+/** All regions with all shards, and room for more. */
+export const MAX_RELAYS = 256;
+/** Blobs that a relay keeps: the whole list at its most, and half of one that is being replaced. */
+export const MAX_RELAY_BLOB_BYTES = 24 * MIB;
+
 // Kill switches
 /** Lifting a global one takes a second person within this: long enough to be found, too short to be forgotten. */
 export const LIFT_CONFIRM_WITHIN_MS = 15 * MINUTE;
@@ -111,8 +183,13 @@ export const LIFT_CONFIRM_WITHIN_MS = 15 * MINUTE;
 export const MAX_SWITCHES_BYTES = 12 * KIB;
 /** A preview asks this many sessions what they have spent, and says how many answered: a free account allows 50 calls. */
 export const MAX_SESSIONS_PREVIEWED = 256;
+/** What a preview calls the last minute. */
+export const PREVIEW_WINDOW_MS = MINUTE;
 
 // The control plane
+/** One call's worth of imported revocations: a line is at most a session's name and a time. */
+export const MAX_IMPORT_LINES = 10_000;
+export const MAX_IMPORT_BYTES = 2 * MIB;
 export const MAX_ADMIN_BODY_BYTES = 64 * KIB;
 export const MAX_REASON_CHARS = 500;
 export const MAX_POLICY_BYTES = 256 * KIB;
@@ -121,3 +198,14 @@ export const MAX_SESSIONS_PER_PAGE = 25;
 export const MAX_LEDGER_ENTRIES_PER_PAGE = 1_000;
 /** The longest credential that a policy may allow. */
 export const MAX_SESSION_TTL_SECONDS = 30 * 24 * 60 * 60;
+
+// The audit log
+/** Identical denials of so long are counted into one row. */
+export const AUDIT_FOLD_WINDOW_MS = MINUTE;
+/** Kinds of denials counted at once: every code on some routes. The oldest makes room, and tells what it counted. */
+export const MAX_OPEN_FOLDS = 128;
+/** A checkpoint vouches for at most so many rows, and comes at most so late while rows are written. */
+export const CHECKPOINT_EVERY_ROWS = 500;
+export const CHECKPOINT_EVERY_MS = MINUTE;
+/** Texts of requests reach rows: models, actions. Longer than any reason; what is cut ends in an ellipsis. */
+export const MAX_AUDIT_TEXT_CHARS = 512;

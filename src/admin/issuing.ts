@@ -25,7 +25,8 @@ export const issuingRoutes: readonly AdminRoute[] = [
     query: noQuery,
     answer: { status: 201, description: 'The session and its credential, which is shown once.', schema: issuedAnswer },
     async handle({ body, act }, { parts }) {
-      const { policy, issuer } = parts.config;
+      const { issuer } = parts.config;
+      const policy = parts.policy();
       const ttlSeconds = body.ttl_seconds ?? policy.sessions.ttlSeconds;
       const problem = issueProblem({ ttlSeconds, body }, policy.sessions);
       if (problem !== null) return problem;
@@ -68,7 +69,8 @@ export const issuingRoutes: readonly AdminRoute[] = [
       schema: issuedAnswer,
     },
     async handle({ body, session, act }, { parts }) {
-      const { policy, issuer } = parts.config;
+      const { issuer } = parts.config;
+      const policy = parts.policy();
       if (session.issuer !== issuer)
         return { code: 'policy-denied', detail: 'Credentials of that session are issued elsewhere.' };
       const ttlSeconds = body.ttl_seconds ?? policy.sessions.ttlSeconds;
@@ -165,13 +167,15 @@ async function renewed(
 }
 
 async function record(parts: AdminParts, view: SessionView): Promise<void> {
-  const { issuer, sid, agent, customer, expiresAtMs } = view.identity;
+  const { issuer, sid, agent, customer, segments, scopes, expiresAtMs } = view.identity;
   await reach(
     parts.control.record({
       issuer,
       sid,
       agent,
       customer,
+      segments,
+      scopes,
       createdAtMs: view.createdAtMs,
       expiresAtMs,
       status: view.status,
@@ -180,19 +184,25 @@ async function record(parts: AdminParts, view: SessionView): Promise<void> {
   );
 }
 
-/** A credential for a session that its object knows. It carries the limits in force. */
+/**
+ * A credential for a session that its object knows. It carries the limits in force. The agent's object hears of the
+ * session first, so that its revocation finds it; and what is signed after a revocation is dated after it.
+ */
 async function signed(
   parts: AdminParts,
   request: { readonly view: SessionView; readonly nowMs: number; readonly expiresAtMs: number },
 ): Promise<Response> {
   const { config } = parts;
   const { view, nowMs, expiresAtMs } = request;
+  const { issuer, sid, agent } = view.identity;
+  const untilMs = Math.max(expiresAtMs, view.identity.expiresAtMs);
+  const { revokedBeforeMs } = await reach(parts.agent(agent).track({ issuer, sid, untilMs }), "the agent's object");
   const session = { ...view.identity, limits: view.limits };
   const token = await issueSessionToken(config.keys, {
     session,
     audience: config.audience,
     jti: parts.newId(),
-    issuedAtMs: nowMs,
+    issuedAtMs: Math.max(nowMs, revokedBeforeMs === null ? 0 : (Math.floor(revokedBeforeMs / 1_000) + 1) * 1_000),
     expiresAtMs,
   });
   return json(201, { session: sessionJson(view.identity.sid, view), token, expires_at: timestamp(expiresAtMs) });

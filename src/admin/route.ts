@@ -7,6 +7,8 @@ import { readSessionId, sessionName, type SessionRef } from '../rpc/session-name
 import { refused, type Result } from '../denial.ts';
 import type { Problem } from '../http/problem.ts';
 import type { AdminRole } from '../policy/admin-roles.ts';
+import type { Policy } from '../policy/policy.ts';
+import type { AgentRpc } from '../rpc/agent-rpc.ts';
 import type { ControlRpc } from '../rpc/control-rpc.ts';
 import type { Act, SessionRpc } from '../rpc/session-rpc.ts';
 import { readBody, readQuery } from './input.ts';
@@ -17,6 +19,12 @@ export interface AdminParts {
   /** The session object of that name (see `sessionName`). */
   readonly sessions: (name: string) => SessionRpc;
   readonly control: ControlRpc;
+  /** The object of that agent. */
+  readonly agent: (id: string) => AgentRpc;
+  /** The policy in force. */
+  readonly policy: () => Policy;
+  /** The head has changed: this isolate takes the new one at once. Never rejects. */
+  readonly headChanged: () => Promise<void>;
   /** Milliseconds since 1970. */
   readonly now: () => number;
   /** A new id: unique, unguessable enough, in the grammar of ids. */

@@ -4,7 +4,9 @@ import { Hono } from 'hono';
 import type { Admin } from '../credential/admin-token.ts';
 import { type Problem, problemResponse } from '../http/problem.ts';
 import { createAdminGate, roleProblem } from './auth.ts';
+import { agentRoutes } from './agents.ts';
 import { issuingRoutes } from './issuing.ts';
+import { killSwitchRoutes } from './kill-switches.ts';
 import { ledgerRoutes } from './ledger.ts';
 import { openApiDocument } from './openapi.ts';
 import { type AdminCall, type AdminParts, adminRoute, type AdminRoute, json, Unreachable } from './route.ts';
@@ -18,6 +20,8 @@ export const ADMIN_ROUTES: readonly AdminRoute[] = [
   ...issuingRoutes,
   ...sessionRoutes,
   ...ledgerRoutes,
+  ...agentRoutes,
+  ...killSwitchRoutes,
   adminRoute({
     method: 'GET',
     path: '/admin/openapi.json',

@@ -11,6 +11,7 @@ import {
 } from '../limits.ts';
 import { choice, group, list, MAX_REQUESTS_PER_MINUTE, money, says, text, whole } from '../policy/fields.ts';
 import { ID_PATTERN, isGrantedScope, isId } from '../policy/grammar.ts';
+import { KILL_LEVELS } from '../rpc/kill-switch.ts';
 
 const SESSION_STATUSES = ['active', 'warned', 'tripped', 'revoked', 'expired'] as const;
 const MAX_CURSOR_CHARS = 512;
@@ -77,6 +78,20 @@ export const patchBody = group({
 });
 
 export const reasonBody = group({ reason: reasonText });
+
+export const pullBody = group({
+  reason: reasonText.optional().meta({ description: 'Why, for the record. Not needed for a preview.' }),
+  expires_at: z
+    .string(says('is not a time'))
+    .meta({ description: 'When it ends by itself; by default it does not.', format: 'date-time' })
+    .nullish(),
+});
+
+export const pullQuery = group({
+  dry_run: choice(['true', 'false'], 'true: nothing is pulled; the answer says what would be stopped.').optional(),
+});
+
+export const liftBody = reasonBody;
 
 const cursor = z
   .string()
@@ -192,6 +207,54 @@ export const ledgerEntryAnswer = z
 export const ledgerAnswer = z
   .strictObject({ entries: z.array(ledgerEntryAnswer), next_cursor: z.string().nullable() })
   .register(answerSchemas, { id: 'Ledger' });
+
+const killSwitchAnswer = z
+  .strictObject({
+    level: z.enum(KILL_LEVELS),
+    target: z.string(),
+    reason: z.string(),
+    pulled_by: z.string(),
+    pulled_at: time,
+    expires_at: time.nullable(),
+    lift: z
+      .strictObject({ requested_by: z.string(), reason: z.string(), requested_at: time, confirm_by: time })
+      .nullable()
+      .meta({ description: 'A lift that waits for a second person.' }),
+  })
+  .register(answerSchemas, { id: 'KillSwitch' });
+
+export const killSwitchesAnswer = z
+  .strictObject({ kill_switches: z.array(killSwitchAnswer) })
+  .register(answerSchemas, { id: 'KillSwitches' });
+
+export const pulledAnswer = z
+  .union([
+    killSwitchAnswer,
+    z.strictObject({
+      dry_run: z.literal(true),
+      level: z.enum(KILL_LEVELS),
+      target: z.string(),
+      live_sessions: count,
+      spend_last_minute_usd: usd,
+      sessions_asked: count.meta({ description: 'Of the live sessions, how many answered what they have spent.' }),
+      routes: z.array(z.string()).optional().meta({ description: 'The routes of the feature.' }),
+    }),
+  ])
+  .register(answerSchemas, { id: 'PulledOrPreview' });
+
+export const liftedAnswer = z
+  .strictObject({ state: z.enum(['lifted', 'lift-requested']), kill_switch: killSwitchAnswer })
+  .register(answerSchemas, { id: 'Lifted' });
+
+export const agentRevokedAnswer = z
+  .strictObject({
+    agent: z.string(),
+    revoked_before: time.meta({ description: 'Credentials issued until then are dead.' }),
+    sessions: count.meta({ description: 'Live sessions that were found.' }),
+    pending: count.meta({ description: 'Of those, how many have not acknowledged it yet.' }),
+    listed: z.boolean().meta({ description: 'False while the edges cannot hear of it.' }),
+  })
+  .register(answerSchemas, { id: 'AgentRevoked' });
 
 export const openApiAnswer = z
   .looseObject({ openapi: z.string(), paths: z.record(z.string(), z.unknown()) })

@@ -5,7 +5,7 @@ import type { SessionStatus } from '../rpc/session-rpc.ts';
 const SCHEMA = `
   CREATE TABLE IF NOT EXISTS sessions (
     issuer TEXT NOT NULL, sid TEXT NOT NULL, agent TEXT NOT NULL, customer TEXT, status TEXT NOT NULL,
-    created_at_ms INTEGER NOT NULL, expires_at_ms INTEGER NOT NULL,
+    created_at_ms INTEGER NOT NULL, expires_at_ms INTEGER NOT NULL, segments TEXT NOT NULL, scopes TEXT NOT NULL,
     PRIMARY KEY (created_at_ms, issuer, sid)
   ) WITHOUT ROWID;
   CREATE INDEX IF NOT EXISTS sessions_by_agent ON sessions (agent, created_at_ms, issuer, sid);
@@ -16,6 +16,8 @@ const SCHEMA = `
   ) WITHOUT ROWID;
 `;
 const EPOCH = 'epoch';
+/** Rotation moves a session's end, so it may be older than the longest credential; what is older still is not looked at. */
+const MAX_SESSION_LIFE_MS = 90 * 24 * 60 * 60 * 1_000;
 
 interface SessionRow {
   [column: string]: SqlStorageValue;
@@ -26,6 +28,8 @@ interface SessionRow {
   status: string;
   created_at_ms: number;
   expires_at_ms: number;
+  segments: string;
+  scopes: string;
 }
 
 export class ControlStore {
@@ -41,10 +45,10 @@ export class ControlStore {
   }
 
   recordSession(session: IndexedSession): void {
-    const { issuer, sid, agent, customer, status, createdAtMs, expiresAtMs } = session;
+    const { issuer, sid, agent, customer, status, createdAtMs, expiresAtMs, segments, scopes } = session;
     this.#storage.sql.exec(
-      `INSERT INTO sessions (issuer, sid, agent, customer, status, created_at_ms, expires_at_ms) VALUES (?, ?, ?, ?, ?, ?, ?)
-       ON CONFLICT DO UPDATE SET status = excluded.status, expires_at_ms = excluded.expires_at_ms`,
+      `INSERT INTO sessions (issuer, sid, agent, customer, status, created_at_ms, expires_at_ms, segments, scopes)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET status = excluded.status, expires_at_ms = excluded.expires_at_ms`,
       issuer,
       sid,
       agent,
@@ -52,7 +56,20 @@ export class ControlStore {
       status,
       createdAtMs,
       expiresAtMs,
+      segments.join(' '),
+      scopes.join(' '),
     );
+  }
+
+  /** Sessions that are neither revoked nor over, newest first, one by one. */
+  *liveSessions(nowMs: number): Generator<IndexedSession> {
+    const rows = this.#storage.sql.exec<SessionRow>(
+      `SELECT * FROM sessions WHERE created_at_ms > ? AND expires_at_ms > ? AND status <> 'revoked'
+       ORDER BY created_at_ms DESC, issuer DESC, sid DESC`,
+      nowMs - MAX_SESSION_LIFE_MS,
+      nowMs,
+    );
+    for (const row of rows) yield sessionOf(row);
   }
 
   /** Newest first. The cursor is the position of the last session of the page before. */
@@ -90,22 +107,24 @@ export class ControlStore {
       act.by,
       act.reason,
     );
-    if (rowsWritten > 0) this.#moveEpoch();
+    if (rowsWritten > 0) this.moveEpoch();
     return rowsWritten > 0;
   }
 
   /** Takes off the list what no credential can use any more. */
   dropExpired(nowMs: number): void {
     const { rowsWritten } = this.#storage.sql.exec('DELETE FROM revoked WHERE until_ms < ?', nowMs);
-    if (rowsWritten > 0) this.#moveEpoch();
+    if (rowsWritten > 0) this.moveEpoch();
   }
 
   revoked(): { readonly issuer: string; readonly sid: string }[] {
     return this.#storage.sql.exec<{ issuer: string; sid: string }>('SELECT issuer, sid FROM revoked').toArray();
   }
 
-  #moveEpoch(): void {
-    this.#storage.kv.put(EPOCH, this.epoch + 1);
+  moveEpoch(): number {
+    const epoch = this.epoch + 1;
+    this.#storage.kv.put(EPOCH, epoch);
+    return epoch;
   }
 }
 
@@ -115,10 +134,17 @@ function sessionOf(row: SessionRow): IndexedSession {
     sid: row.sid,
     agent: row.agent,
     customer: row.customer,
+    segments: wordsOf(row.segments),
+    scopes: wordsOf(row.scopes),
     status: statusOf(row.status),
     createdAtMs: row.created_at_ms,
     expiresAtMs: row.expires_at_ms,
   };
+}
+
+/** Ids and scopes have no spaces. */
+function wordsOf(text: string): string[] {
+  return text === '' ? [] : text.split(' ');
 }
 
 const STATUSES: readonly SessionStatus[] = ['active', 'warned', 'tripped', 'revoked', 'expired'];

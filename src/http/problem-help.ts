@@ -140,6 +140,14 @@ export const PROBLEM_HELP: Readonly<Record<ProblemCode, ProblemHelp>> = {
     meaning: 'There is nothing at this address.',
     remedy: 'GET /admin/openapi.json lists the calls of the control plane.',
   },
+  'kill-switch-unknown': {
+    meaning: 'A kill switch of this level and target is not pulled, or has ended by itself.',
+    remedy: 'GET /admin/kill-switches lists those that are. Two people may have lifted it at once.',
+  },
+  'kill-switches-full': {
+    meaning: 'Every edge holds all kill switches in one small signed value, and it is full.',
+    remedy: 'Lift switches that have done their work, or pull a wider one. The level global always has room.',
+  },
   'method-not-allowed': {
     meaning: 'The address exists, but does not answer to this method.',
     remedy: "Use one of the methods in the answer's Allow header.",

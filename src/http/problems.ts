@@ -9,6 +9,8 @@ export type ProblemCode =
   | 'session-unknown'
   | 'session-ended'
   | 'resource-unknown'
+  | 'kill-switch-unknown'
+  | 'kill-switches-full'
   | 'method-not-allowed'
   | 'internal-error';
 
@@ -273,6 +275,20 @@ export const PROBLEMS: Readonly<Record<ProblemCode, ProblemKind>> = {
     title: 'No such resource',
     errorType: 'not_found_error',
     googleStatus: 'NOT_FOUND',
+    retryAfterSeconds: null,
+  },
+  'kill-switch-unknown': {
+    status: 404,
+    title: 'The kill switch is not pulled',
+    errorType: 'not_found_error',
+    googleStatus: 'NOT_FOUND',
+    retryAfterSeconds: null,
+  },
+  'kill-switches-full': {
+    status: 409,
+    title: 'No room for another kill switch',
+    errorType: 'conflict_error',
+    googleStatus: 'RESOURCE_EXHAUSTED',
     retryAfterSeconds: null,
   },
   'method-not-allowed': {

@@ -13,6 +13,13 @@ export function controlClient(namespace: ControlNamespace): ControlRpc {
     record: (session) => stub().record(session),
     list: (request) => stub().list(request),
     revoke: (session) => stub().revoke(session),
-    head: () => stub().head(),
+    revokeAgent: (agent) => stub().revokeAgent(agent),
+    switches: () => stub().switches(),
+    pull: (request) => stub().pull(request),
+    lift: (name, act) => stub().lift(name, act),
+    preview: (request) => stub().preview(request),
+    revokeMany: (revocations) => stub().revokeMany(revocations),
+    head: (request) => stub().head(request),
+    blob: (name) => stub().blob(name),
   };
 }

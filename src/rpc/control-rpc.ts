@@ -1,4 +1,15 @@
 // What crosses between the Worker (or a session's object) and the control object. Types only.
+import type {
+  LiftAnswer,
+  Preview,
+  PreviewRequest,
+  PullAnswer,
+  PulledSwitch,
+  PullRequest,
+  SwitchAct,
+  SwitchName,
+} from './kill-switch.ts';
+import type { SignedHead } from './relay-rpc.ts';
 import type { Act, SessionStatus } from './session-rpc.ts';
 
 /** One session as the deployment's index knows it. */
@@ -7,6 +18,8 @@ export interface IndexedSession {
   readonly sid: string;
   readonly agent: string;
   readonly customer: string | null;
+  readonly segments: readonly string[];
+  readonly scopes: readonly string[];
   readonly createdAtMs: number;
   readonly expiresAtMs: number;
   /** The last status reported; expiry by time is applied when listing. */
@@ -33,13 +46,52 @@ export interface RevokedSession {
   readonly act: Act;
 }
 
+/** Every credential of an agent that was issued until `beforeMs` is dead. */
+export interface RevokedAgent {
+  readonly agent: string;
+  readonly act: Act;
+  readonly beforeMs: number;
+  /** When the last of those credentials ends and the entry may leave the head. */
+  readonly untilMs: number;
+  /** Live sessions that its object found, for the log. */
+  readonly sessions: number;
+}
+
+/** Revocations that go on the list alone: of credentials that were issued elsewhere, or too many to be told one by one. */
+export interface RevocationImport {
+  /** At most MAX_IMPORT_LINES. */
+  readonly entries: readonly Omit<RevokedSession, 'act'>[];
+  readonly act: Act;
+}
+
+export type ImportAnswer =
+  | { readonly imported: true; readonly epoch: number; readonly listed: number }
+  /** The list would have more than MAX_REVOCATIONS; nothing was put on it. */
+  | { readonly imported: false };
+
+/** What the control object serves to edges and relays. */
+export interface HeadRpc {
+  /** The signed head as it stands. A relay says its name, so that changes are pushed to it. */
+  head(request?: { readonly relay?: string }): Promise<SignedHead>;
+  /** The bytes of a blob that a head names; null when there is none of that name. */
+  blob(name: string): Promise<Uint8Array | null>;
+}
+
 /** The methods that the control object serves. */
-export interface ControlRpc {
+export interface ControlRpc extends HeadRpc {
   /** Adds a session to the index, or updates what it says. */
   record(session: IndexedSession): Promise<void>;
   list(request: SessionListRequest): Promise<SessionList>;
   /** Puts a session on the revocation list and publishes it. Idempotent. */
   revoke(session: RevokedSession): Promise<{ readonly epoch: number }>;
+  /** Puts an agent's revocation into the head. Idempotent. Rejects when the head has no room for another one. */
+  revokeAgent(agent: RevokedAgent): Promise<{ readonly epoch: number }>;
+  /** The kill switches in force, of all namespaces. */
+  switches(): Promise<readonly PulledSwitch[]>;
+  pull(request: PullRequest): Promise<PullAnswer>;
+  lift(name: SwitchName, act: SwitchAct): Promise<LiftAnswer>;
+  /** What a switch would stop, were it pulled now. */
+  preview(request: PreviewRequest): Promise<Preview>;
   /** The signed head as it stands, with the time at which the control object says so. */
   head(): Promise<{ readonly head: string }>;
 }

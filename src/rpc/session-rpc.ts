@@ -265,5 +265,7 @@ export interface SessionRpc {
   changeLimits(request: { readonly patch: LimitsPatch; readonly act: Act }): Promise<SessionAnswer>;
   revoke(act: Act): Promise<SessionAnswer>;
   reset(act: Act): Promise<SessionAnswer>;
+  /** Whole micro-USD charged within the last so many milliseconds, on those routes or, with null, on all. */
+  spent(request: { readonly withinMs: number; readonly routes: readonly string[] | null }): Promise<number>;
   ledger(request: { readonly cursor: string | null; readonly limit: number }): Promise<LedgerPage>;
 }

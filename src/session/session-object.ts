@@ -177,6 +177,17 @@ export class SessionObject extends DurableObject<Env> implements SessionRpc {
     return this.#view();
   }
 
+  async spent({ withinMs, routes }: { withinMs: number; routes: readonly string[] | null }): Promise<number> {
+    const session = this.#session;
+    if (session === null) return 0;
+    this.#expireOverdue(session);
+    const recent = [...this.#store.entriesSince(Date.now() - withinMs), ...session.ledger.pending];
+    return recent.reduce(
+      (sum, { route, costMicroUsd }) => sum + (routes === null || routes.includes(route) ? costMicroUsd : 0),
+      0,
+    );
+  }
+
   /** Ended entries in the order in which they ended, then those still open. */
   async ledger({ cursor, limit }: { cursor: string | null; limit: number }): Promise<LedgerPage> {
     const session = this.#session;
@@ -342,12 +353,13 @@ export class SessionObject extends DurableObject<Env> implements SessionRpc {
   /** Tells the control object of a new status; a revocation goes on the list. Retried by the alarm until it is heard. */
   async #report(session: Session): Promise<void> {
     if (!this.#unreported(session)) return;
-    const { issuer, sid, agent, customer, expiresAtMs } = session.identity;
+    const { issuer, sid, agent, customer, segments, scopes, expiresAtMs } = session.identity;
     const status = statusOf(session, expiresAtMs - 1);
     this.#reportAfterMs = Date.now() + REPORT_RETRY_MS;
     const control = controlClient(this.env.CONTROL);
     try {
-      await control.record({ issuer, sid, agent, customer, createdAtMs: session.createdAtMs, expiresAtMs, status });
+      const { createdAtMs } = session;
+      await control.record({ issuer, sid, agent, customer, segments, scopes, createdAtMs, expiresAtMs, status });
       if (session.revocation !== null) {
         await control.revoke({ issuer, sid, untilMs: expiresAtMs, act: session.revocation });
       }

@@ -77,6 +77,14 @@ export class SessionStore {
     return found;
   }
 
+  /** Entries that were written at that time or later, newest first. */
+  *entriesSince(atMs: number): Generator<LedgerEntry> {
+    for (const [, segment] of this.#storage.kv.list<Segment>({ prefix: SEGMENT_PREFIX, reverse: true })) {
+      if (segment.atMs < atMs) return;
+      yield* segment.entries;
+    }
+  }
+
   /** Ended entries in the order in which they ended. The cursor is the name of the next segment. */
   page({ cursor, limit }: { cursor: string | null; limit: number }): LedgerPage {
     const wanted = Math.min(limit, MAX_LEDGER_ENTRIES_PER_PAGE);

@@ -97,18 +97,21 @@ describe('POST /admin/sessions', () => {
 
   it('writes the object first, then the index', async () => {
     await issue();
-    expect(world.calls).toEqual(['session.create', 'control.record']);
+    expect(world.calls).toEqual(['session.create', 'control.record', 'agent.track']);
     expect(world.objects.get(`fusebox~${world.index[0]?.sid}`)?.acts).toEqual([
       { by: 'the-issuer', owner: 'issuer', reason: 'issued' },
     ]);
   });
 
-  it.each(['session.create', 'control.record'])('hands out no credential when %s fails', async (port) => {
-    world.broken.add(port);
-    expect(await refusal(world.call('POST', '/admin/sessions', { token: TOKENS.issuer, body: REQUEST }))).toContain(
-      '503 enforcement-unavailable',
-    );
-  });
+  it.each(['session.create', 'control.record', 'agent.track'])(
+    'hands out no credential when %s fails',
+    async (port) => {
+      world.broken.add(port);
+      expect(await refusal(world.call('POST', '/admin/sessions', { token: TOKENS.issuer, body: REQUEST }))).toContain(
+        '503 enforcement-unavailable',
+      );
+    },
+  );
 
   it('takes what is not said from the policy, and money as a number too', async () => {
     const { session } = await issue({ limits: { spend_usd: 0.1 }, ttl_seconds: undefined, scopes: [] });
@@ -186,7 +189,7 @@ describe('POST /admin/sessions/{id}/credentials', () => {
       body: { ttl_seconds: 1_800 },
     });
     const issued = await response.json<Issued>();
-    expect(world.calls).toEqual(['session.describe', 'session.renew', 'control.record']);
+    expect(world.calls).toEqual(['session.describe', 'session.renew', 'control.record', 'agent.track']);
     expect(issued.expires_at).toBe(new Date(NOW_MS + 2_100_000).toISOString());
     expect(issued.session.expires_at).toBe(issued.expires_at);
     expect(await world.config.tokens.verify(issued.token, world.nowMs)).toMatchObject({

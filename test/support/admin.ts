@@ -4,6 +4,9 @@ import { Hono } from 'hono';
 import { adminRoutes } from '../../src/admin/routes.ts';
 import { type Config, parseConfig } from '../../src/config.ts';
 import { microUsd } from '../../src/money.ts';
+import { lift, pull } from '../../src/control/kill-switches.ts';
+import type { AgentRpc, AgentSession } from '../../src/rpc/agent-rpc.ts';
+import type { PulledSwitch, SwitchName } from '../../src/rpc/kill-switch.ts';
 import type { ControlRpc, IndexedSession, RevokedSession } from '../../src/rpc/control-rpc.ts';
 import type { Act, LedgerEntry, SessionIdentity, SessionRpc, SessionView } from '../../src/rpc/session-rpc.ts';
 import { NOW_MS, privateJwk } from './credentials.ts';
@@ -32,6 +35,8 @@ export interface AdminWorld {
   readonly objects: Map<string, FakeSession>;
   readonly index: IndexedSession[];
   readonly revocations: RevokedSession[];
+  readonly switches: Map<string, PulledSwitch>;
+  readonly agents: Map<string, { readonly sessions: readonly AgentSession[]; readonly revokedBeforeMs: number | null }>;
   /** What was called, in order. */
   readonly calls: string[];
   readonly logged: Readonly<Record<string, unknown>>[];
@@ -72,6 +77,8 @@ export async function adminWorld(env: Readonly<Record<string, string>> = {}, pol
     objects: new Map(),
     index: [],
     revocations: [],
+    switches: new Map(),
+    agents: new Map(),
     calls: [],
     logged: [],
     broken: new Set(),
@@ -82,6 +89,9 @@ export async function adminWorld(env: Readonly<Record<string, string>> = {}, pol
     config,
     sessions: (name) => fakeSession(world, name),
     control: fakeControl(world),
+    agent: (id) => fakeAgent(world, id),
+    policy: () => config.policy,
+    headChanged: async () => undefined,
     now: () => world.nowMs,
     newId: () => `id-${(ids += 1)}`,
     log: (entry) => world.logged.push(entry),
@@ -169,6 +179,7 @@ function fakeSession(world: Pick<AdminWorld, 'objects' | 'calls' | 'broken' | 'n
         revocation: { atMs: world.nowMs, reason: act.reason, by: act.by },
       })),
     reset: (act) => change('reset', act, (view) => ({ ...view, breaker: { ...view.breaker, state: 'closed' } })),
+    spent: notHere,
     async ledger({ cursor, limit }) {
       touch('ledger');
       const from = Number(cursor ?? 0);
@@ -181,7 +192,9 @@ function fakeSession(world: Pick<AdminWorld, 'objects' | 'calls' | 'broken' | 'n
   };
 }
 
-function fakeControl(world: Pick<AdminWorld, 'index' | 'revocations' | 'calls' | 'broken'>): ControlRpc {
+function fakeControl(
+  world: Pick<AdminWorld, 'index' | 'revocations' | 'calls' | 'broken' | 'switches' | 'nowMs'>,
+): ControlRpc {
   const touch = (method: string): void => {
     if (world.broken.has(`control.${method}`)) throw new Error('object overloaded');
     world.calls.push(`control.${method}`);
@@ -207,8 +220,61 @@ function fakeControl(world: Pick<AdminWorld, 'index' | 'revocations' | 'calls' |
       world.revocations.push(session);
       return { epoch: world.revocations.length };
     },
+    async revokeAgent() {
+      throw new Error('for agents objects only');
+    },
+    async switches() {
+      touch('switches');
+      return [...world.switches.values()];
+    },
+    async pull(request) {
+      touch('pull');
+      const known = world.switches.get(switchKey(request)) ?? null;
+      const pulledSwitch = pull(known, request, world.nowMs);
+      world.switches.set(switchKey(request), pulledSwitch);
+      return { pulled: true, created: known === null, pulledSwitch, epoch: 1 };
+    },
+    async lift(name, act) {
+      touch('lift');
+      const pulledSwitch = world.switches.get(switchKey(name));
+      if (pulledSwitch === undefined) return { outcome: 'not-pulled' };
+      const answer = lift(pulledSwitch, act, world.nowMs);
+      if (answer.outcome === 'requested') world.switches.set(switchKey(name), answer.pulledSwitch);
+      if (answer.outcome !== 'lifted') return { pulledSwitch, ...answer };
+      world.switches.delete(switchKey(name));
+      return { outcome: 'lifted', pulledSwitch, epoch: 2 };
+    },
+    async preview() {
+      touch('preview');
+      return { liveSessions: world.index.length, spentLastMinuteMicroUsd: 1_500_000, sessionsAsked: 1 };
+    },
     async head() {
       throw new Error('not for the control plane');
+    },
+  };
+}
+
+function switchKey({ level, target }: SwitchName): string {
+  return `${level}/${target}`;
+}
+
+function fakeAgent(world: Pick<AdminWorld, 'calls' | 'broken' | 'nowMs' | 'agents'>, agent: string): AgentRpc {
+  const touch = (method: string): void => {
+    if (world.broken.has(`agent.${method}`)) throw new Error('object overloaded');
+    world.calls.push(`agent.${method}`);
+  };
+  return {
+    async track(session) {
+      touch('track');
+      const known = world.agents.get(agent) ?? { sessions: [], revokedBeforeMs: null };
+      world.agents.set(agent, { ...known, sessions: [...known.sessions, session] });
+      return { revokedBeforeMs: known.revokedBeforeMs };
+    },
+    async revoke() {
+      touch('revoke');
+      const { sessions } = world.agents.get(agent) ?? { sessions: [] };
+      world.agents.set(agent, { sessions: [], revokedBeforeMs: world.nowMs });
+      return { beforeMs: world.nowMs, sessions: sessions.length, pending: 0, listed: true };
     },
   };
 }
