@@ -2,11 +2,13 @@
 // reason, and all of one kind are told at once.
 import type * as z from 'zod';
 import { mayForward } from '../http/headers.ts';
+import { readAdminSection } from './admin-section.ts';
 import { DEFAULT_BOUNDS, DEFAULT_SESSIONS } from './defaults.ts';
 import { digestOf } from './digest.ts';
 import { isRouteName } from './grammar.ts';
 import type { Fee, HostedToolBound, Policy, PriceOverride, RoutePolicy, SessionPolicy, UsageBounds } from './policy.ts';
 import { KNOWN_KEYS, LATER_KEYS, NOT_YET, type PolicyDocument, policySchema } from './schema.ts';
+import { readRevocationSection } from './revocation-section.ts';
 import { nearest } from './spelling.ts';
 import { secretNames, secretProblem } from './template.ts';
 import { readUpstream, type UpstreamRules } from './upstream-url.ts';
@@ -49,11 +51,13 @@ export function parsePolicy(text: string, rules: UpstreamRules): PolicyReading {
     routes.set(name, readRoute({ name, route, rules, report: source.report }));
   if (routes.size === 0) source.report(['routes'], 'has no route');
   const sessions = readSessions(shape.data.sessions, source.report);
+  const revocation = readRevocationSection(shape.data.revocation, source.report);
+  const admin = readAdminSection(shape.data.admin, rules, source.report);
   if (source.errors.length > 0) return { ok: false, errors: inOrder(source.errors) };
   const prices = shape.data.prices.map(readPrice);
   return {
     ok: true,
-    policy: { digest: digestOf(text), sessions, routes, prices, bounds: readBounds(shape.data.bounds) },
+    policy: { digest: digestOf(text), sessions, revocation, routes, prices, bounds: readBounds(shape.data.bounds), admin },
   };
 }
 

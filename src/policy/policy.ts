@@ -2,6 +2,7 @@
 // from YAML; nothing else may.
 import type { MicroUsd } from '../money.ts';
 import type { SessionLimits } from '../rpc/session-rpc.ts';
+import type { AdminRole } from './admin-roles.ts';
 
 export type ProtocolName = 'openai' | 'anthropic' | 'gemini' | 'http';
 
@@ -9,9 +10,33 @@ export interface Policy {
   /** Hex SHA-256 of the YAML text. */
   readonly digest: string;
   readonly sessions: SessionPolicy;
+  readonly revocation: RevocationPolicy;
   readonly routes: ReadonlyMap<string, RoutePolicy>;
   readonly prices: readonly PriceOverride[];
   readonly bounds: UsageBounds;
+  /** Read of the deployed file alone: who may change the policy at run time must not decide who may change it. */
+  readonly admin: { readonly access: AccessPolicy | null };
+}
+
+/** Cloudflare Access in front of the control plane. */
+export interface AccessPolicy {
+  /** `https://TEAM.cloudflareaccess.com`: `iss` of its assertions. */
+  readonly issuer: string;
+  /** `aud` of its assertions. */
+  readonly audience: string;
+  /** Where its keys are. */
+  readonly certsUrl: string;
+  readonly roles: readonly AccessRole[];
+}
+
+/** Whom a row names, and what they may do. */
+export interface AccessRole {
+  readonly kind: 'email' | 'group' | 'service_token';
+  /** The address, the group, or the client id. */
+  readonly name: string;
+  /** The person who answers for a service token; null where none is named. */
+  readonly owner: string | null;
+  readonly roles: readonly AdminRole[];
 }
 
 export interface SessionPolicy {
@@ -25,6 +50,14 @@ export interface SessionPolicy {
   /** Set on requests that name no maximum. */
   readonly defaultOutputTokens: number;
   readonly requiredClaims: readonly ('customer' | 'segment')[];
+}
+
+/** How fresh an isolate's knowledge of revocations and kill switches is kept. */
+export interface RevocationPolicy {
+  /** It asks this often, and a request beside whose admission it has to ask waits for it. */
+  readonly refreshMs: number;
+  /** Nothing is served by what is older. */
+  readonly maxAgeMs: number;
 }
 
 export interface RoutePolicy {

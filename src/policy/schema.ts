@@ -3,9 +3,11 @@
 import * as z from 'zod';
 import { MAX_SESSION_TTL_SECONDS, MAX_TOKENS, UPSTREAM_TIMEOUT_MS } from '../limits.ts';
 import { formatUsd } from '../money.ts';
+import { ADMIN_KNOWN_KEYS, adminSection } from './admin-section.ts';
 import { DEFAULT_BOUNDS, DEFAULT_SESSIONS } from './defaults.ts';
 import { choice, fraction, group, list, MAX_REQUESTS_PER_MINUTE, money, says, text, whole } from './fields.ts';
 import { isHeaderName, isId, isScope } from './grammar.ts';
+import { revocationSection } from './revocation-section.ts';
 
 /** Said of what the format has and this version does not read. */
 export const NOT_YET = 'is not supported by this version';
@@ -168,11 +170,13 @@ export const policySchema = group({
     .literal(1, says('is not 1: this program reads version 1 of the policy'))
     .meta({ description: 'The version of this format.' }),
   sessions: sessions.optional(),
+  revocation: revocationSection.optional(),
   routes: z
     .record(z.string(), route, says('is not a mapping of names to routes'))
     .meta({ description: 'What can be reached, by the first segment of the path.' }),
   prices: list(price, 'Added to, or over, the price library.').default([]),
   bounds: bounds.meta({ description: 'Declared worst cases for what the bytes of a request do not bound.' }).optional(),
+  admin: adminSection.meta({ description: 'Who may use the control plane, besides the admin tokens.' }).optional(),
 });
 
 export type PolicyDocument = z.output<typeof policySchema>;
@@ -182,12 +186,14 @@ export const KNOWN_KEYS: ReadonlyMap<string, readonly string[]> = new Map([
   ['', Object.keys(policySchema.shape)],
   ['sessions', Object.keys(sessions.shape)],
   ['sessions.limits', Object.keys(limits.shape)],
+  ['revocation', Object.keys(revocationSection.shape)],
   ['routes.*', Object.keys(route.shape)],
   ['routes.*.auth', Object.keys(auth.shape)],
   ['routes.*.fees.*', Object.keys(fee.shape)],
   ['prices.*', Object.keys(price.shape)],
   ['bounds', Object.keys(bounds.shape)],
   ['bounds.hosted_tools.*', Object.keys(hostedTool.shape)],
+  ...ADMIN_KNOWN_KEYS,
 ]);
 
 /** Keys of the format that later versions of this program read. */
