@@ -1,5 +1,6 @@
 // What an admitted request is charged, by how it ended: the table of docs/ledger.md as one pure function. The ledger
 // itself then bounds the charge by the hold.
+import type { Denial } from '../denial.ts';
 import { microUsd, priceOf } from '../money.ts';
 import type { Reading } from '../protocol/protocol.ts';
 import type { Receipt, Settlement } from '../rpc/session-rpc.ts';
@@ -10,11 +11,32 @@ export type Ending =
   /** The provider answered with an error status, which it does not bill. */
   | { readonly how: 'upstream-error'; readonly status: number }
   /** Cut between two events: the client went away, or Fusebox ended the stream. The upstream was aborted with it. */
-  | { readonly how: 'cut'; readonly reason: 'client-aborted' | 'cut-by-limit' | 'cut-by-revocation' | 'cut-unwatched' }
+  | { readonly how: 'cut'; readonly reason: 'client-aborted' | CutReason }
   /** The same, before anything of the answer could be seen. */
-  | { readonly how: 'unseen'; readonly reason: 'client-aborted' | 'upstream-timeout' | 'stream-lost' | 'gateway-error' }
+  | {
+      readonly how: 'unseen';
+      readonly reason: 'client-aborted' | 'upstream-timeout' | 'stream-lost' | 'gateway-error' | CutReason;
+    }
   /** The upstream broke off, stalled or sent what cannot be read. */
   | { readonly how: 'lost'; readonly reason: 'stream-lost' | 'upstream-timeout' | 'answer-too-large' };
+
+type CutReason = 'cut-by-limit' | 'cut-by-revocation' | 'cut-by-kill-switch' | 'cut-unwatched';
+
+/** Why Fusebox ended an answer, as its ledger entry says it. */
+export function cutReason({ code }: Denial): CutReason {
+  switch (code) {
+    case 'enforcement-unavailable':
+      return 'cut-unwatched';
+    case 'kill-switch-active':
+      return 'cut-by-kill-switch';
+    case 'spend-limit-exceeded':
+    case 'token-limit-exceeded':
+    case 'spend-held':
+      return 'cut-by-limit';
+    default:
+      return 'cut-by-revocation';
+  }
+}
 
 /** Tokens that may have been generated and not yet seen when a stream is cut. */
 const CUT_MARGIN_TOKENS = 64;

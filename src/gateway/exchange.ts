@@ -6,13 +6,14 @@ import { microUsd } from '../money.ts';
 import type { Call, Meter } from '../protocol/protocol.ts';
 import type { Admitted, Receipt, SessionRpc } from '../rpc/session-rpc.ts';
 import { holdFor } from '../session/grant.ts';
-import { type Ending, settlementFor } from './charge.ts';
+import { AnswerGuard, type Screen } from './answer-guard.ts';
+import { cutReason, type Ending, settlementFor } from './charge.ts';
 import { meteredStream } from './metered-stream.ts';
 import { type PassageEnd, boundedPassage, readBounded } from './passage.ts';
 import { redact, redactHeaders } from './redaction.ts';
 import type { Route } from './route-table.ts';
 import { watchStream } from './stream-watch.ts';
-import { callUpstream, upstreamUrl } from './upstream-client.ts';
+import { type CallUpstream, upstreamUrl } from './upstream-client.ts';
 
 export interface ExchangeParts {
   readonly requestId: string;
@@ -22,8 +23,8 @@ export interface ExchangeParts {
   readonly admitted: Admitted;
   readonly request: { readonly method: string; readonly headers: Headers; readonly clientGone: AbortSignal };
   readonly now: () => number;
-  /** What this isolate knows against the session by itself. */
-  readonly screen: () => Denial | null;
+  readonly screen: Screen;
+  readonly upstream: CallUpstream;
   /** Keeps the Worker alive for what must still be done. */
   readonly waitUntil: (work: Promise<unknown>) => void;
   readonly alert: (what: string) => void;
@@ -56,6 +57,8 @@ export class Exchange {
   #over = false;
   /** The route's time is up: headers, or the whole of an answer that is no stream, did not come within it. */
   #isLate = false;
+  /** Why the request was stopped while its answer was waited for. */
+  #cutBy: Denial | null = null;
   #settled: () => void = () => undefined;
 
   constructor(parts: ExchangeParts) {
@@ -72,7 +75,7 @@ export class Exchange {
   }
 
   async run(): Promise<ExchangeAnswer> {
-    const { route, request } = this.#parts;
+    const { request } = this.#parts;
     const { clientGone } = request;
     const onClientGone = (): void => {
       this.#settle({ how: this.#visible ? 'cut' : 'unseen', reason: 'client-aborted' });
@@ -86,18 +89,37 @@ export class Exchange {
       };
     }
     clientGone.addEventListener('abort', onClientGone, { once: true });
-    const deadline = setTimeout(() => {
-      this.#isLate = true;
-      this.#abort.abort();
-    }, route.policy.timeoutMs);
+    const guard = this.#guardWaiting();
     try {
       return await this.#forward();
     } catch (error) {
       this.#settle({ how: 'unseen', reason: 'gateway-error' });
       throw error;
     } finally {
-      clearTimeout(deadline);
+      guard.stop();
     }
+  }
+
+  /**
+   * Ends the wait for an answer that comes too late, or that may not come any more. A stream, which can run for long, has
+   * its session's object watched besides.
+   */
+  #guardWaiting(): AnswerGuard {
+    const { screen, now, route } = this.#parts;
+    const startedMs = now();
+    return new AnswerGuard({
+      screen,
+      now,
+      cut: (denial) => {
+        this.#cutBy = denial;
+        this.#abort.abort();
+      },
+      tick: () => {
+        if (now() - startedMs < route.policy.timeoutMs) return;
+        this.#isLate = true;
+        this.#abort.abort();
+      },
+    });
   }
 
   async #forward(): Promise<ExchangeAnswer> {
@@ -106,7 +128,7 @@ export class Exchange {
     const { method, headers } = request;
     const url = upstreamUrl(route, outbound);
     if (url === null) throw new Error('a request was written to an address that was not authorised');
-    const outcome = await callUpstream({ method, url, headers, outbound, signal: this.#abort.signal });
+    const outcome = await this.#parts.upstream({ method, url, headers, outbound, signal: this.#abort.signal });
     switch (outcome.outcome) {
       case 'unreachable':
         this.withdraw('upstream-unreachable');
@@ -115,6 +137,10 @@ export class Exchange {
           denial: { code: 'upstream-unavailable', detail: 'The upstream could not be reached.', retryAfterSeconds: 5 },
         };
       case 'lost':
+        if (this.#cutBy !== null) {
+          this.#settle({ how: 'unseen', reason: cutReason(this.#cutBy) });
+          return { ok: false, denial: this.#cutBy };
+        }
         if (this.#isLate) {
           this.#settle({ how: 'unseen', reason: 'upstream-timeout' });
           return { ok: false, denial: { code: 'upstream-timeout', detail: 'The upstream did not answer in time.' } };
@@ -176,6 +202,10 @@ export class Exchange {
     const read = await readBounded(response, MAX_JSON_ANSWER_BYTES);
     if (!read.ok) {
       this.#abort.abort();
+      if (this.#cutBy !== null) {
+        this.#settle({ how: 'unseen', reason: cutReason(this.#cutBy) });
+        return { ok: false, denial: this.#cutBy };
+      }
       const failure = WHOLE_FAILURES[this.#isLate ? 'too-late' : read.why];
       this.#settle({ how: 'lost', reason: failure.reason });
       return { ok: false, denial: failure.denial };
@@ -202,30 +232,38 @@ export class Exchange {
       now,
       cover: () => this.#cover(),
       screen,
-      watch: () =>
-        watchStream({
-          session: this.#parts.session,
-          receipt: () => this.#receipt,
-          metered: () => {
-            const { meteredMicroUsd, meteredTokens } = this.#meter.reading();
-            return { microUsd: meteredMicroUsd, tokens: meteredTokens };
-          },
-          now,
-          over: () => this.#over,
-        }),
+      watch: () => this.#watch(),
       ended: (ending) => this.#settle(ending),
       abort: () => this.#abort.abort(),
       alert,
     });
   }
 
+  /** Asks the session's object, until the answer is over, whether it may go on. */
+  #watch(): Promise<Denial | null> {
+    return watchStream({
+      session: this.#parts.session,
+      receipt: () => this.#receipt,
+      metered: () => {
+        const { meteredMicroUsd, meteredTokens } = this.#meter.reading();
+        return { microUsd: meteredMicroUsd, tokens: meteredTokens };
+      },
+      now: this.#parts.now,
+      over: () => this.#over,
+    });
+  }
+
   /** Bytes whose price does not depend on them: passed as they come, within a bound, without the provider's key. */
   #pass(body: ReadableStream<Uint8Array>, ended: (end: PassageEnd) => void): ReadableStream<Uint8Array> {
+    const { screen, now } = this.#parts;
     this.#visible = true;
+    let guard: AnswerGuard | null = null;
     return boundedPassage(body, {
       maxBytes: MAX_PASSED_ANSWER_BYTES,
       secrets: this.#secrets(),
+      guard: (cut) => (guard = new AnswerGuard({ screen, watch: () => this.#watch(), now, cut })),
       ended: (end) => {
+        guard?.stop();
         if (end.redacted) this.#parts.alert('provider-key-echoed');
         if (end.how !== 'completed') this.#abort.abort();
         ended(end);
@@ -234,8 +272,10 @@ export class Exchange {
   }
 
   /** A fixed price is due once the upstream has answered, however its body ends. */
-  #passageEnding({ how }: PassageEnd): Ending {
-    switch (how) {
+  #passageEnding(end: PassageEnd): Ending {
+    switch (end.how) {
+      case 'cut':
+        return { how: 'cut', reason: cutReason(end.denial) };
       case 'completed':
         return { how: 'completed' };
       case 'client-gone':

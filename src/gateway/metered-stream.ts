@@ -5,7 +5,8 @@ import { createParser, type EventSourceParser } from 'eventsource-parser';
 import type { Denial } from '../denial.ts';
 import { STREAM_IDLE_TIMEOUT_MS } from '../limits.ts';
 import type { Call, Meter, Protocol, StreamEvent } from '../protocol/protocol.ts';
-import type { Ending } from './charge.ts';
+import { AnswerGuard, type Screen } from './answer-guard.ts';
+import { cutReason, type Ending } from './charge.ts';
 import { redact } from './redaction.ts';
 import { SseFrames } from './sse-frames.ts';
 
@@ -18,8 +19,8 @@ export interface StreamPorts {
   readonly now: () => number;
   /** Makes sure that the hold covers what the meter has read; the reason to cut when it cannot. */
   readonly cover: () => Promise<Denial | null>;
-  /** Asked with every chunk and each second: the reason to cut that this isolate knows of by itself. */
-  readonly screen: () => Denial | null;
+  /** Asked with every chunk and each second. */
+  readonly screen: Screen;
   /** Started once the stream has run for a moment; resolves with the reason to cut. */
   readonly watch: () => Promise<Denial | null>;
   /** Called once, when nothing more will be sent. */
@@ -29,9 +30,6 @@ export interface StreamPorts {
   readonly alert: (what: string) => void;
 }
 
-/** Streams shorter than this need no watch: they are over before it could say anything. */
-const WATCH_AFTER_MS = 1_000;
-const TICK_MS = 1_000;
 /** A client that reads asks for more at once. */
 const STALLED_AFTER_MS = 1_000;
 const EVENT_END = '\n\n';
@@ -66,10 +64,8 @@ class MeteredStream {
   #sent = false;
   /** Why the stream is to end, for a reason that is not in its bytes. */
   #interruption: Step | null = null;
-  #ticker: ReturnType<typeof setInterval> | null = null;
-  readonly #startedMs: number;
+  readonly #guard: AnswerGuard;
   #lastChunkMs: number;
-  #watching = false;
   /** When the client was given something that it has not asked to follow up on; null while it waits for more. */
   #handedOverMs: number | null = null;
 
@@ -77,9 +73,14 @@ class MeteredStream {
     this.#ports = ports;
     this.#reader = ports.upstream.getReader();
     this.#parser = createParser({ onEvent: ({ event, data }) => (this.#event = { event, data }) });
-    this.#startedMs = ports.now();
-    this.#lastChunkMs = this.#startedMs;
-    this.#ticker = setInterval(() => this.#tick(), TICK_MS);
+    this.#lastChunkMs = ports.now();
+    this.#guard = new AnswerGuard({
+      screen: ports.screen,
+      watch: ports.watch,
+      now: ports.now,
+      cut: (denial) => this.#interrupt({ cut: denial }),
+      tick: () => this.#endWhenSilent(),
+    });
   }
 
   async pull(controller: ReadableStreamDefaultController<Uint8Array>): Promise<void> {
@@ -104,7 +105,7 @@ class MeteredStream {
       if ('broken' in step) return this.#breakOff(controller, step.broken);
       if (step.chunk === null) return this.#finish(controller);
       this.#lastChunkMs = this.#ports.now();
-      const denial = this.#ports.screen();
+      const denial = this.#ports.screen.against();
       if (denial !== null) return this.#cut(controller, denial);
       const frames = this.#frames.push(step.chunk);
       if (frames === null) return this.#breakOff(controller, 'stream-lost');
@@ -213,21 +214,12 @@ class MeteredStream {
   #end(ending: Ending): void {
     if (this.#over) return;
     this.#over = true;
-    if (this.#ticker !== null) clearInterval(this.#ticker);
+    this.#guard.stop();
     this.#ports.ended(ending);
   }
 
-  #tick(): void {
-    if (this.#over) return;
-    const now = this.#ports.now();
-    const denial = this.#ports.screen();
-    if (denial !== null) this.#interrupt({ cut: denial });
-    else if (now - this.#lastChunkMs > STREAM_IDLE_TIMEOUT_MS) this.#interrupt({ broken: 'upstream-timeout' });
-    if (this.#watching || now - this.#startedMs < WATCH_AFTER_MS) return;
-    this.#watching = true;
-    void this.#ports.watch().then((reason) => {
-      if (reason !== null) this.#interrupt({ cut: reason });
-    });
+  #endWhenSilent(): void {
+    if (this.#ports.now() - this.#lastChunkMs > STREAM_IDLE_TIMEOUT_MS) this.#interrupt({ broken: 'upstream-timeout' });
   }
 }
 
@@ -242,10 +234,4 @@ function joined(pieces: readonly Uint8Array[]): Uint8Array {
     at += piece.length;
   }
   return whole;
-}
-
-function cutReason({ code }: Denial): 'cut-by-limit' | 'cut-by-revocation' | 'cut-unwatched' {
-  if (code === 'enforcement-unavailable') return 'cut-unwatched';
-  const byLimit = code === 'spend-limit-exceeded' || code === 'token-limit-exceeded' || code === 'spend-held';
-  return byLimit ? 'cut-by-limit' : 'cut-by-revocation';
 }

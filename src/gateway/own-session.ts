@@ -21,7 +21,7 @@ export async function serveOwnSession(request: Request, parts: GatewayParts): Pr
   if (method === undefined) return refuse({ code: 'route-unknown', detail: `There is nothing at ${pathname}.` });
   if (request.method !== method) return refuse({ code: 'method-not-allowed', detail: `${pathname} takes ${method}.` });
 
-  const caller = await identify(request.headers, parts, requestId);
+  const caller = await identify(request.headers, { tokens: parts.rules().tokens, now: parts.now }, requestId);
   if (!caller.ok) return refuse(caller.denial);
   const { principal, name } = caller.value;
   const id = sessionId(principal, parts.issuer);

@@ -1,5 +1,8 @@
 // Bodies on their way through, within a bound: read whole, or passed on piece by piece.
+import type { Denial } from '../denial.ts';
 import { RedactingPassage } from './redaction.ts';
+
+type DistributiveOmit<T, K extends PropertyKey> = T extends unknown ? Omit<T, K> : never;
 
 export type BoundedRead =
   | { readonly ok: true; readonly bytes: Uint8Array }
@@ -80,17 +83,21 @@ async function drain(reader: ReadableStreamDefaultReader<Uint8Array>, maxBytes: 
   void reader.cancel().catch(() => undefined);
 }
 
-export interface PassageEnd {
-  readonly how: 'completed' | 'client-gone' | 'broken' | 'too-large';
-  readonly redacted: boolean;
-}
+export type PassageEnd = { readonly redacted: boolean } & (
+  | { readonly how: 'completed' | 'client-gone' | 'broken' | 'too-large' }
+  | { readonly how: 'cut'; readonly denial: Denial }
+);
 
-/** Passes a body on as it comes. `ended` is called once. A body that breaks, or is larger than allowed, ends in an error for the client. */
+/**
+ * Passes a body on as it comes. `ended` is called once. A body that breaks, is larger than allowed or is cut ends in an
+ * error for the client: its bytes have no other way to say that they are not all. `guard` is told how to cut it.
+ */
 export function boundedPassage(
   body: ReadableStream<Uint8Array>,
   options: {
     readonly maxBytes: number;
     readonly secrets: readonly string[];
+    readonly guard: (cut: (denial: Denial) => void) => void;
     readonly ended: (end: PassageEnd) => void;
   },
 ): ReadableStream<Uint8Array> {
@@ -98,41 +105,50 @@ export function boundedPassage(
   const redaction = new RedactingPassage(options.secrets);
   let total = 0;
   let over = false;
-  const end = (how: PassageEnd['how']): void => {
+  const end = (how: DistributiveOmit<PassageEnd, 'redacted'>): void => {
     if (over) return;
     over = true;
-    options.ended({ how, redacted: redaction.found });
+    options.ended({ ...how, redacted: redaction.found });
   };
   return new ReadableStream<Uint8Array>(
     {
+      start(controller) {
+        options.guard((denial) => {
+          controller.error(new Error(`the answer was cut: ${denial.code}`));
+          void reader.cancel().catch(() => undefined);
+          end({ how: 'cut', denial });
+        });
+      },
       async pull(controller) {
         for (;;) {
           try {
             const { done, value } = await reader.read();
+            if (over) return undefined;
             if (done) {
               const rest = redaction.end();
               if (rest.length > 0) controller.enqueue(rest);
               controller.close();
-              return end('completed');
+              return end({ how: 'completed' });
             }
             total += value.length;
             if (total > options.maxBytes) {
               void reader.cancel();
               controller.error(new Error('the answer is larger than allowed'));
-              return end('too-large');
+              return end({ how: 'too-large' });
             }
             const bytes = redaction.push(value);
             if (bytes.length === 0) continue;
             controller.enqueue(bytes);
-            return;
+            return undefined;
           } catch (error) {
+            if (over) return undefined;
             controller.error(error);
-            return end('broken');
+            return end({ how: 'broken' });
           }
         }
       },
       cancel(reason) {
-        end('client-gone');
+        end({ how: 'client-gone' });
         return reader.cancel(reason);
       },
     },

@@ -17,23 +17,27 @@ import {
 import { scopeCovers } from '../policy/grammar.ts';
 import type { Policy } from '../policy/policy.ts';
 import type { Call } from '../protocol/protocol.ts';
+import type { Namespace } from '../rpc/kill-switch.ts';
 import type { AdmissionRules, AdmitAnswer, AdmitRequest, SessionRpc } from '../rpc/session-rpc.ts';
-import type { EdgeSnapshot } from '../snapshot/snapshot-client.ts';
-import { type SessionDigest, digestOf } from '../snapshot/snapshot.ts';
+import type { Background, EdgeSnapshot } from '../snapshot/snapshot-client.ts';
+import { digestOf } from '../snapshot/digest64.ts';
+import type { ScreenedCaller } from '../snapshot/snapshot.ts';
 import { sha256Hex } from './body-digest.ts';
 import { Exchange, type ExchangeAnswer } from './exchange.ts';
 import { readBounded } from './passage.ts';
-import type { Route, RouteTable } from './route-table.ts';
+import type { Route, Rules } from './route-table.ts';
 import { standingFields } from './standing.ts';
-import { upstreamUrl } from './upstream-client.ts';
+import { type CallUpstream, upstreamUrl } from './upstream-client.ts';
 
 export interface GatewayParts {
   readonly issuer: string;
-  readonly policy: Policy;
-  readonly routes: RouteTable;
-  readonly tokens: TokenVerifier;
+  /** Those in force. */
+  readonly rules: () => Rules;
   readonly snapshot: EdgeSnapshot;
   readonly session: (name: string) => SessionRpc;
+  readonly upstream: CallUpstream;
+  /** Whose kill switches stop what is served here. */
+  readonly namespace: Namespace;
   /** The out-of-band stop. */
   readonly halted: boolean;
   readonly now: () => number;
@@ -45,10 +49,8 @@ export interface Lifetime {
 }
 
 /** Who asks, and under which name its session is known to its object and to the snapshot. */
-export interface Caller {
+export interface Caller extends ScreenedCaller {
   readonly principal: Principal;
-  readonly name: string;
-  readonly digest: SessionDigest;
 }
 
 /** Serves `ANY /{route}/{path...}`. */
@@ -59,25 +61,30 @@ export async function serveRoute(request: Request, parts: GatewayParts, lifetime
   // 1 route
   const path = readRequestPath(request.url);
   if (!path.ok) return reply.refuse(path.denial);
-  const route = parts.routes.get(path.value.segment);
+  const rules = parts.rules();
+  const route = rules.routes.get(path.value.segment);
   if (route === undefined)
     return reply.refuse({ code: 'route-unknown', detail: `There is no route "${path.value.segment}".` });
   reply.shape = route.protocol.errorShape;
 
   // 2 identify
-  const identified = identify(request.headers, parts, requestId);
+  const identified = identify(request.headers, { tokens: rules.tokens, now: parts.now }, requestId);
   const caller = identified instanceof Promise ? await identified : identified;
   if (!caller.ok) return reply.refuse(caller.denial);
   reply.session(sessionId({ issuer: caller.value.principal.issuer, sid: caller.value.principal.sid }, parts.issuer));
 
   // 3 screen
-  const freshness = parts.snapshot.freshness();
-  if (freshness === 'stale') await parts.snapshot.refresh();
-  const screened = screen(caller.value, route, parts);
+  const { snapshot } = parts;
+  const background = (work: Promise<unknown>): void => lifetime.waitUntil(work);
+  const freshness = snapshot.freshness();
+  if (freshness === 'stale') await snapshot.refresh(background);
+  else if (freshness === 'fresh' && snapshot.refreshIsDue()) background(snapshot.refresh(background));
+  const against = (): Denial | null => knownAgainst(caller.value, route, parts);
+  const screened = against() ?? outsideScope(caller.value, route) ?? disabled(route);
   if (screened !== null) return reply.refuse(screened);
 
   // 4 read
-  const read = await readCall(request, path.value, route, parts);
+  const read = await readCall(request, path.value, { route, policy: rules.policy, nowMs: parts.now() });
   if (!read.ok) return reply.refuse(read.denial);
   const { call, body, idempotency } = read.value;
   const scope = call.scopes.find((needed) => !scopeCovers(caller.value.principal.scopes, needed));
@@ -86,10 +93,10 @@ export async function serveRoute(request: Request, parts: GatewayParts, lifetime
 
   // 5 admit
   const session = parts.session(caller.value.name);
-  const refreshed = freshness === 'unconfirmed' ? refreshBeside(parts.snapshot, lifetime) : null;
+  const refreshed = freshness === 'unconfirmed' ? refreshBeside(snapshot, background) : null;
   const admitting = admit(
     session,
-    admitRequest({ requestId, caller: caller.value, route, call, parts, body, idempotency }),
+    admitRequest({ requestId, caller: caller.value, route, call, policy: rules.policy, body, idempotency }),
   );
   // A client that goes away ends the request's life; a hold placed meanwhile has to be given back.
   lifetime.waitUntil(admitting);
@@ -98,7 +105,7 @@ export async function serveRoute(request: Request, parts: GatewayParts, lifetime
   const admitted = admission.value;
   if (admitted.standing !== null) reply.standing(admitted.standing);
   if (!admitted.admitted) {
-    if (admitted.revocation !== null) parts.snapshot.learn(caller.value.name, admitted.revocation);
+    if (admitted.revocation !== null) snapshot.learn(caller.value.name, admitted.revocation);
     return reply.refuse(admitted.denial);
   }
   reply.warn(admitted.warnings);
@@ -112,14 +119,20 @@ export async function serveRoute(request: Request, parts: GatewayParts, lifetime
     admitted,
     request: { method: request.method, headers: outboundHeaders(request, route), clientGone: request.signal },
     now: parts.now,
-    screen: () => parts.snapshot.revocation(caller.value.name, caller.value.digest),
-    waitUntil: (work) => lifetime.waitUntil(work),
+    screen: {
+      against,
+      keepFresh: () => {
+        if (snapshot.refreshIsDue()) background(snapshot.refresh(background));
+      },
+    },
+    upstream: parts.upstream,
+    waitUntil: background,
     alert: (what) =>
       console.warn(JSON.stringify({ event: `exchange.${what}`, request: requestId, session: caller.value.name })),
   });
   if (refreshed !== null) {
     await refreshed;
-    const denial = parts.snapshot.revocation(caller.value.name, caller.value.digest);
+    const denial = against();
     if (denial !== null) {
       exchange.withdraw('revoked-before-sending');
       return reply.refuse(denial);
@@ -135,7 +148,7 @@ const callers = new WeakMap<Principal, Caller>();
 /** The verified caller; at once where this isolate has verified the credential before. */
 export function identify(
   headers: Headers,
-  parts: Pick<GatewayParts, 'tokens' | 'now'>,
+  parts: { readonly tokens: TokenVerifier; readonly now: () => number },
   requestId: string,
 ): Result<Caller> | Promise<Result<Caller>> {
   const credential = readCredential(headers);
@@ -157,8 +170,10 @@ function callerOf(verification: Awaited<ReturnType<TokenVerifier['verify']>>, re
   const principal = verification.value;
   let caller = callers.get(principal);
   if (caller === undefined) {
-    const name = sessionName(principal.issuer, principal.sid);
-    caller = { principal, name, digest: digestOf(name) };
+    const { issuer, sid, agent, customer, segments, issuedAtMs } = principal;
+    const name = sessionName(issuer, sid);
+    const digests = { digest: digestOf(name), agentDigest: digestOf(agent) };
+    caller = { principal, name, ...digests, agent, customer, segments, issuedAtMs };
     callers.set(principal, caller);
   }
   return accepted(caller);
@@ -171,8 +186,8 @@ function logRefusal(requestId: string, code: string, detail: string): void {
 
 // ------------------------------------------------------------------------------------------------------------ 3 screen
 
-/** What memory alone says against a request. */
-function screen(caller: Caller, route: Route, { snapshot, halted }: GatewayParts): Denial | null {
+/** What memory alone knows against a request, before it is sent and while its answer passes. */
+function knownAgainst(caller: Caller, route: Route, { snapshot, halted, namespace }: GatewayParts): Denial | null {
   if (halted) return { code: 'kill-switch-active', detail: 'Everything is stopped by an operator.' };
   if (snapshot.freshness() === 'stale') {
     return {
@@ -181,24 +196,26 @@ function screen(caller: Caller, route: Route, { snapshot, halted }: GatewayParts
       retryAfterSeconds: 1,
     };
   }
-  const revoked = snapshot.revocation(caller.name, caller.digest);
-  if (revoked !== null) return revoked;
-  if (!scopeCovers(caller.principal.scopes, route.policy.scope)) {
-    return { code: 'scope-denied', detail: `The credential lacks the scope "${route.policy.scope}".` };
-  }
-  if (!route.auth.ready) {
-    return {
-      code: 'upstream-unavailable',
-      detail: `The route "${route.policy.name}" is disabled: its provider key is not configured.`,
-    };
-  }
-  return null;
+  return snapshot.verdict(caller, { feature: route.policy.feature, namespace });
+}
+
+function outsideScope({ principal }: Caller, { policy }: Route): Denial | null {
+  if (scopeCovers(principal.scopes, policy.scope)) return null;
+  return { code: 'scope-denied', detail: `The credential lacks the scope "${policy.scope}".` };
+}
+
+function disabled({ auth, policy }: Route): Denial | null {
+  if (auth.ready) return null;
+  return {
+    code: 'upstream-unavailable',
+    detail: `The route "${policy.name}" is disabled: its provider key is not configured.`,
+  };
 }
 
 /** Refreshes while the admission is under way, and holds the request back no longer than stated. */
-function refreshBeside(snapshot: EdgeSnapshot, lifetime: Lifetime): Promise<void> {
-  const refresh = snapshot.refresh();
-  lifetime.waitUntil(refresh);
+function refreshBeside(snapshot: EdgeSnapshot, background: Background): Promise<void> {
+  const refresh = snapshot.refresh(background);
+  background(refresh);
   return Promise.race([refresh, new Promise<void>((resolve) => setTimeout(resolve, SNAPSHOT_BESIDE_ADMISSION_MS))]);
 }
 
@@ -213,8 +230,7 @@ interface ReadRequest {
 async function readCall(
   request: Request,
   path: RequestPath,
-  route: Route,
-  parts: GatewayParts,
+  { route, policy, nowMs }: { readonly route: Route; readonly policy: Policy; readonly nowMs: number },
 ): Promise<Result<ReadRequest>> {
   if (upstreamUrl(route, path) === null) {
     return refused('ambiguous-path', 'The path or query is written in a way that URL parsers would change.');
@@ -234,7 +250,7 @@ async function readCall(
   if (!body.ok) return body;
   const call = route.protocol.read(
     { method, path: path.path, query: path.query, headers, body: body.value },
-    { policy: parts.policy, route: route.policy, nowMs: parts.now() },
+    { policy, route: route.policy, nowMs },
   );
   return call.ok ? accepted({ call: call.value, body: body.value, idempotency }) : call;
 }
@@ -271,23 +287,23 @@ function admitRequest(of: {
   readonly caller: Caller;
   readonly route: Route;
   readonly call: Call;
-  readonly parts: GatewayParts;
+  readonly policy: Policy;
   readonly body: Uint8Array | null;
   readonly idempotency: string | null;
 }): AdmitRequest {
   const { jti: _jti, issuedAtMs: _issuedAtMs, ...session } = of.caller.principal;
-  const { policy } = of.route;
+  const { policy: route } = of.route;
   return {
     id: of.requestId,
     session,
-    purpose: { route: policy.name, protocol: policy.protocol, model: of.call.model, action: of.call.action },
+    purpose: { route: route.name, protocol: route.protocol, model: of.call.model, action: of.call.action },
     demand: of.call.demand,
-    leaseMs: policy.timeoutMs + LEASE_MARGIN_MS,
+    leaseMs: route.timeoutMs + LEASE_MARGIN_MS,
     idempotency:
       of.idempotency === null
         ? null
-        : { key: sha256Hex(`${policy.name}\0${of.idempotency}`), digest: sha256Hex(of.body ?? new Uint8Array()) },
-    rules: admissionRules(of.parts.policy),
+        : { key: sha256Hex(`${route.name}\0${of.idempotency}`), digest: sha256Hex(of.body ?? new Uint8Array()) },
+    rules: admissionRules(of.policy),
   };
 }
 

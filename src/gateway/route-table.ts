@@ -1,4 +1,5 @@
 // The policy's routes, made ready once: protocol, header filters, the provider's key. A request only looks them up.
+import type { TokenVerifier } from '../credential/session-token.ts';
 import { type HeaderFilter, requestHeaderFilter, responseHeaderFilter } from '../http/headers.ts';
 import type { Policy, RoutePolicy } from '../policy/policy.ts';
 import { fillTemplate, secretNames } from '../policy/template.ts';
@@ -23,6 +24,14 @@ type RouteAuth =
   | { readonly ready: false; readonly missing: readonly string[] };
 
 export type RouteTable = ReadonlyMap<string, Route>;
+
+/** What the policy in force makes of the gateway. A request takes it once, so that no policy changes under its way. */
+export interface Rules {
+  readonly policy: Policy;
+  readonly routes: RouteTable;
+  /** Verifies credentials by that policy. */
+  readonly tokens: TokenVerifier;
+}
 
 export function routeTable(policy: Policy, env: Readonly<Record<string, unknown>>): RouteTable {
   return new Map([...policy.routes].map(([name, route]) => [name, makeRoute(route, env)]));

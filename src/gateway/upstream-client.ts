@@ -15,7 +15,7 @@ const NEVER_REACHED = new Set([521, 523, 525, 526, 530]);
 /** What the runtime says where the connection was never made. */
 const NEVER_CONNECTED = /refused|dns|resolve|unreachable|no route/i;
 
-export interface UpstreamCall {
+interface UpstreamCall {
   readonly method: string;
   readonly url: string;
   readonly headers: Headers;
@@ -29,6 +29,8 @@ export function upstreamUrl(route: Route, { path, query }: { path: string; query
   const url = route.policy.upstream + (path === '/' && route.policy.upstream.split('/').length > 3 ? '' : path) + query;
   return URL.parse(url)?.href === url ? url : null;
 }
+
+export type CallUpstream = (call: UpstreamCall) => Promise<UpstreamOutcome>;
 
 export async function callUpstream(call: UpstreamCall): Promise<UpstreamOutcome> {
   try {

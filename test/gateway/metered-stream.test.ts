@@ -24,7 +24,7 @@ it('is settled and stopped even where its meter fails', async () => {
     secrets: [],
     now: Date.now,
     cover: async () => null,
-    screen: () => null,
+    screen: { against: () => null, keepFresh: () => undefined },
     watch: async () => null,
     ended: (ending) => ended.push(ending),
     abort: () => (aborted += 1),

@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { type GatewayParts, serveRoute } from '../../src/gateway/pipeline.ts';
 import { routeTable } from '../../src/gateway/route-table.ts';
+import { callUpstream } from '../../src/gateway/upstream-client.ts';
 import { parsePolicy } from '../../src/policy/parse.ts';
 import type { AdmitAnswer, SessionRpc } from '../../src/rpc/session-rpc.ts';
 import type { EdgeSnapshot } from '../../src/snapshot/snapshot-client.ts';
@@ -18,12 +19,21 @@ function gateway(session: Partial<SessionRpc>): GatewayParts {
   const reading = parsePolicy(POLICY, { allowLoopback: true });
   if (!reading.ok) throw new Error(JSON.stringify(reading.errors));
   const principal = { ...identity(), scopes: ['ticket:*'], jti: 'jti-1', issuedAtMs: NOW_MS };
-  const snapshot: Partial<EdgeSnapshot> = { freshness: () => 'fresh', revocation: () => null, learn: () => undefined };
+  const snapshot: Partial<EdgeSnapshot> = {
+    freshness: () => 'fresh',
+    refreshIsDue: () => false,
+    verdict: () => null,
+    learn: () => undefined,
+  };
   return {
     issuer: 'fusebox',
-    policy: reading.policy,
-    routes: routeTable(reading.policy, {}),
-    tokens: { verify: () => ({ ok: true, value: principal }) },
+    rules: () => ({
+      policy: reading.policy,
+      routes: routeTable(reading.policy, {}),
+      tokens: { verify: () => ({ ok: true, value: principal }) },
+    }),
+    upstream: callUpstream,
+    namespace: 'live',
     snapshot: snapshot as EdgeSnapshot,
     session: () => session as SessionRpc,
     halted: false,
