@@ -11,6 +11,7 @@ import type { Policy } from '../policy/policy.ts';
 import type { AgentRpc } from '../rpc/agent-rpc.ts';
 import type { ControlRpc } from '../rpc/control-rpc.ts';
 import type { Act, SessionRpc } from '../rpc/session-rpc.ts';
+import type { AccessKeyOf } from './auth.ts';
 import { readBody, readQuery } from './input.ts';
 
 /** What the control plane needs of the outside. Clock and ids come in, so that tests can say what they are. */
@@ -19,6 +20,7 @@ export interface AdminParts {
   /** The session object of that name (see `sessionName`). */
   readonly sessions: (name: string) => SessionRpc;
   readonly control: ControlRpc;
+  readonly accessKeyOf: AccessKeyOf;
   /** The object of that agent. */
   readonly agent: (id: string) => AgentRpc;
   /** The policy in force. */

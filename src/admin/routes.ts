@@ -1,10 +1,11 @@
 // The control plane: every call authenticated, then its role checked, then its input, then handled. Mounts the one table
 // and answers for whatever is not in it.
-import { Hono } from 'hono';
+import { type Context, Hono } from 'hono';
 import type { Admin } from '../credential/admin-token.ts';
 import { type Problem, problemResponse } from '../http/problem.ts';
-import { createAdminGate, roleProblem } from './auth.ts';
 import { agentRoutes } from './agents.ts';
+import { createAdminGate, roleProblem } from './auth.ts';
+import { alertBreakGlass } from './break-glass.ts';
 import { issuingRoutes } from './issuing.ts';
 import { killSwitchRoutes } from './kill-switches.ts';
 import { ledgerRoutes } from './ledger.ts';
@@ -50,28 +51,36 @@ interface AdminEnv {
  */
 export function adminRoutes(parts: AdminParts): Hono<AdminEnv> {
   const app = new Hono<AdminEnv>();
-  const gate = createAdminGate(parts.config.admins);
-  const origins = new Set([...parts.config.adminOrigins, ...parts.config.publicOrigins]);
+  const { config, accessKeyOf } = parts;
+  const gate = createAdminGate({ admins: config.admins, access: config.policy.admin.access, accessKeyOf });
+  const origins = new Set([...config.adminOrigins, ...config.publicOrigins]);
 
   app.use('*', async (context, next) => {
-    context.set('requestId', parts.newId());
+    const requestId = parts.newId();
+    context.set('requestId', requestId);
     const origin = context.req.header('origin');
     if (origin !== undefined && !origins.has(origin)) {
-      return answer(context.get('requestId'), {
+      return refuse(context, {
         code: 'policy-denied',
         detail: 'This browser origin may not use the control plane.',
       });
     }
     if (origin !== undefined && context.req.method === 'OPTIONS') return preflight(origin);
-    const check = gate.identify(context.req.raw.headers, parts.now());
+    const background = (work: Promise<unknown>): void => context.executionCtx.waitUntil(work);
+    const check = await gate.identify(context.req.raw, background, parts.now());
     if (!check.ok) {
-      parts.log({ event: 'admin-refused', code: check.problem.code, request_id: context.get('requestId') });
-      return withOrigin(answer(context.get('requestId'), check.problem), origin);
+      const { problem, logDetail: detail, id } = check;
+      return withOrigin(refuse(context, problem, { detail, ...(id === null ? {} : { id }) }), origin);
     }
     context.set('admin', check.admin);
+    if (check.admin.breakGlass) {
+      const alerted = alertBreakGlass(parts, { admin: check.admin, request: context.req.raw, requestId });
+      background(alerted);
+      await alerted;
+    }
     await next();
     context.res = withOrigin(context.res, origin);
-    context.res.headers.set('x-request-id', context.get('requestId'));
+    context.res.headers.set('x-request-id', requestId);
     return undefined;
   });
 
@@ -79,47 +88,59 @@ export function adminRoutes(parts: AdminParts): Hono<AdminEnv> {
     app.on(route.method, route.path.replace(PREFIX, '').replaceAll(PLACE, ':$1'), async (context) => {
       const admin = context.get('admin');
       const denied = roleProblem(admin, route);
-      if (denied !== null) return answer(context.get('requestId'), denied);
+      if (denied !== null) return refuse(context, denied);
       const call: AdminCall = { parts, admin, request: context.req.raw, params: context.req.param() };
       const answered = await route.handle(call);
-      return answered instanceof Response ? answered : answer(context.get('requestId'), answered);
+      return answered instanceof Response ? answered : refuse(context, answered);
     });
   }
 
   app.all('*', (context) => {
     const methods = methodsAt(context.req.path);
     if (methods.length === 0)
-      return answer(context.get('requestId'), {
-        code: 'resource-unknown',
-        detail: 'There is nothing at this address.',
-      });
-    return answer(
-      context.get('requestId'),
-      { code: 'method-not-allowed', detail: `This address answers to ${methods.join(', ')}.` },
-      { allow: methods.join(', ') },
-    );
+      return refuse(context, { code: 'resource-unknown', detail: 'There is nothing at this address.' });
+    const allow = methods.join(', ');
+    const problem: Problem = { code: 'method-not-allowed', detail: `This address answers to ${allow}.` };
+    const response = refuse(context, problem);
+    response.headers.set('allow', allow);
+    return response;
   });
 
   app.onError((error, context) => {
-    const requestId = context.get('requestId');
     parts.log({
-      event: 'admin-failed',
-      request_id: requestId,
+      event: 'admin.failed',
+      request: context.get('requestId'),
       error: String(error),
       cause: error.cause instanceof Error ? error.cause.message : '',
     });
-    if (error instanceof Unreachable)
-      return answer(requestId, {
-        code: 'enforcement-unavailable',
-        detail: `${capitalised(error.message)}. Try again.`,
-      });
-    return answer(requestId, { code: 'internal-error', detail: '' });
+    return error instanceof Unreachable
+      ? refuse(context, { code: 'enforcement-unavailable', detail: `${capitalised(error.message)}. Try again.` })
+      : refuse(context, { code: 'internal-error', detail: '' });
   });
   return app;
-}
 
-function answer(requestId: string, problem: Problem, headers: Readonly<Record<string, string>> = {}): Response {
-  return problemResponse(problem, { requestId, shape: 'problem', headers });
+  /** The answer for a refusal, and its line in the log. `known`: what the answer does not say, and whom it was said to. */
+  function refuse(
+    context: Context<AdminEnv>,
+    problem: Problem,
+    known: { readonly detail?: string; readonly id?: string } = {},
+  ): Response {
+    const requestId = context.get('requestId');
+    // Absent where the refusal came before anybody was known.
+    const admin = context.get('admin') as Admin | undefined;
+    parts.log({
+      event: 'admin.refused',
+      request: requestId,
+      code: problem.code,
+      detail: problem.detail,
+      ...(admin === undefined ? {} : { id: admin.id }),
+      ...known,
+      address: context.req.header('cf-connecting-ip') ?? 'unknown',
+      method: context.req.method,
+      path: context.req.path,
+    });
+    return problemResponse(problem, { requestId, shape: 'problem' });
+  }
 }
 
 function methodsAt(path: string): readonly string[] {

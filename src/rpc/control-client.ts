@@ -18,6 +18,7 @@ export function controlClient(namespace: ControlNamespace): ControlRpc {
     pull: (request) => stub().pull(request),
     lift: (name, act) => stub().lift(name, act),
     preview: (request) => stub().preview(request),
+    note: (entry) => stub().note(entry),
     revokeMany: (revocations) => stub().revokeMany(revocations),
     head: (request) => stub().head(request),
     blob: (name) => stub().blob(name),

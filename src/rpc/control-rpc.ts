@@ -1,4 +1,5 @@
 // What crosses between the Worker (or a session's object) and the control object. Types only.
+import type { AuditEntry } from '../audit/chain.ts';
 import type {
   LiftAnswer,
   Preview,
@@ -84,6 +85,8 @@ export interface ControlRpc extends HeadRpc {
   list(request: SessionListRequest): Promise<SessionList>;
   /** Puts a session on the revocation list and publishes it. Idempotent. */
   revoke(session: RevokedSession): Promise<{ readonly epoch: number }>;
+  /** Puts many sessions on the list at once, and tells no session's object. Idempotent. */
+  revokeMany(revocations: RevocationImport): Promise<ImportAnswer>;
   /** Puts an agent's revocation into the head. Idempotent. Rejects when the head has no room for another one. */
   revokeAgent(agent: RevokedAgent): Promise<{ readonly epoch: number }>;
   /** The kill switches in force, of all namespaces. */
@@ -92,6 +95,6 @@ export interface ControlRpc extends HeadRpc {
   lift(name: SwitchName, act: SwitchAct): Promise<LiftAnswer>;
   /** What a switch would stop, were it pulled now. */
   preview(request: PreviewRequest): Promise<Preview>;
-  /** The signed head as it stands, with the time at which the control object says so. */
-  head(): Promise<{ readonly head: string }>;
+  /** Adds an entry to the deployment's log: what happened elsewhere and is for its auditors. */
+  note(entry: AuditEntry): Promise<void>;
 }

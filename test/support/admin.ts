@@ -2,7 +2,9 @@
 // over HTTP. The real objects are tried by the black-box tests.
 import { Hono } from 'hono';
 import { adminRoutes } from '../../src/admin/routes.ts';
+import type { AuditEntry } from '../../src/audit/chain.ts';
 import { type Config, parseConfig } from '../../src/config.ts';
+import type { AccessKeyAnswer } from '../../src/credential/access-assertion.ts';
 import { microUsd } from '../../src/money.ts';
 import { lift, pull } from '../../src/control/kill-switches.ts';
 import type { AgentRpc, AgentSession } from '../../src/rpc/agent-rpc.ts';
@@ -42,6 +44,10 @@ export interface AdminWorld {
   readonly logged: Readonly<Record<string, unknown>>[];
   /** Names of ports that reject from now on. */
   readonly broken: Set<string>;
+  /** What was noted in the deployment's log. */
+  readonly notes: AuditEntry[];
+  /** The keys of Cloudflare Access. */
+  accessKeyOf: (kid: string) => Promise<AccessKeyAnswer>;
   nowMs: number;
   call(method: string, path: string, options?: CallOptions): Promise<Response>;
 }
@@ -82,6 +88,8 @@ export async function adminWorld(env: Readonly<Record<string, string>> = {}, pol
     calls: [],
     logged: [],
     broken: new Set(),
+    notes: [],
+    accessKeyOf: async () => ({ state: 'unknown' }),
     nowMs: NOW_MS,
   };
   let ids = 0;
@@ -89,6 +97,7 @@ export async function adminWorld(env: Readonly<Record<string, string>> = {}, pol
     config,
     sessions: (name) => fakeSession(world, name),
     control: fakeControl(world),
+    accessKeyOf: (kid) => world.accessKeyOf(kid),
     agent: (id) => fakeAgent(world, id),
     policy: () => config.policy,
     headChanged: async () => undefined,
@@ -110,7 +119,8 @@ export async function adminWorld(env: Readonly<Record<string, string>> = {}, pol
       ...(body === null ? {} : { 'content-type': 'application/json' }),
       ...options.headers,
     };
-    return app.fetch(new Request(`https://gateway.example${path}`, { method, headers, body }));
+    const request = new Request(`https://gateway.example${path}`, { method, headers, body });
+    return app.fetch(request, {}, { waitUntil: () => {}, passThroughOnException: () => {}, props: {} });
   };
   return Object.assign(world, { app, call });
 }
@@ -193,13 +203,17 @@ function fakeSession(world: Pick<AdminWorld, 'objects' | 'calls' | 'broken' | 'n
 }
 
 function fakeControl(
-  world: Pick<AdminWorld, 'index' | 'revocations' | 'calls' | 'broken' | 'switches' | 'nowMs'>,
+  world: Pick<AdminWorld, 'index' | 'revocations' | 'calls' | 'broken' | 'switches' | 'notes' | 'nowMs'>,
 ): ControlRpc {
   const touch = (method: string): void => {
     if (world.broken.has(`control.${method}`)) throw new Error('object overloaded');
     world.calls.push(`control.${method}`);
   };
   return {
+    async note(entry) {
+      touch('note');
+      world.notes.push(entry);
+    },
     async record(session) {
       touch('record');
       const known = world.index.findIndex((other) => other.sid === session.sid);
@@ -219,6 +233,11 @@ function fakeControl(
       touch('revoke');
       world.revocations.push(session);
       return { epoch: world.revocations.length };
+    },
+    async revokeMany({ entries, act }) {
+      touch('revokeMany');
+      world.revocations.push(...entries.map((entry) => ({ ...entry, act })));
+      return { imported: true, epoch: 1, listed: entries.length };
     },
     async revokeAgent() {
       throw new Error('for agents objects only');
@@ -248,9 +267,8 @@ function fakeControl(
       touch('preview');
       return { liveSessions: world.index.length, spentLastMinuteMicroUsd: 1_500_000, sessionsAsked: 1 };
     },
-    async head() {
-      throw new Error('not for the control plane');
-    },
+    head: notHere,
+    blob: notHere,
   };
 }
 

@@ -1,0 +1,34 @@
+// Raises the alarm when somebody breaks the glass: a row in the deployment's log and a line on the console, for each
+// request. Never stands in the way: the glass is there for the day on which other parts are down.
+import type { Admin } from '../credential/admin-token.ts';
+import type { AdminParts } from './route.ts';
+
+/** The row comes before what it warns of where the control object answers in time; where it does not, the call goes on. */
+const MAX_WAIT_MS = 1_000;
+
+interface BrokenGlass {
+  readonly admin: Admin;
+  readonly request: Pick<Request, 'method' | 'url'>;
+  readonly requestId: string;
+}
+
+/** Tells of one use of a break-glass token. Never rejects. */
+export async function alertBreakGlass(
+  parts: Pick<AdminParts, 'control' | 'log'>,
+  { admin, request, requestId }: BrokenGlass,
+): Promise<void> {
+  const used = {
+    event: 'break-glass.used',
+    alert: true,
+    by: admin.id,
+    owner: admin.person,
+    method: request.method,
+    path: new URL(request.url).pathname,
+    request: requestId,
+  };
+  parts.log(used);
+  const noted = parts.control.note(used).catch((error: unknown) => {
+    parts.log({ event: 'break-glass.not-noted', request: requestId, error: String(error) });
+  });
+  await Promise.race([noted, new Promise<void>((resolve) => setTimeout(resolve, MAX_WAIT_MS))]);
+}
