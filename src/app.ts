@@ -1,50 +1,78 @@
 // The composition root: makes the parts of one isolate and mounts them. Nothing else makes a part.
-import { Hono } from 'hono';
+import { type ExecutionContext, Hono } from 'hono';
 import { v7 as uuidv7 } from 'uuid';
+import type { AccessKeyOf } from './admin/auth.ts';
 import { adminRoutes } from './admin/routes.ts';
 import type { Config } from './config.ts';
+import { AccessKeysClient } from './credential/access-keys-client.ts';
 import { publicJwks } from './credential/jwks.ts';
 import { serveOwnSession } from './gateway/own-session.ts';
 import { type GatewayParts, type Lifetime, serveRoute } from './gateway/pipeline.ts';
 import { routeTable } from './gateway/route-table.ts';
+import { callUpstream } from './gateway/upstream-client.ts';
 import { problemResponse } from './http/problem.ts';
 import { problemPage } from './http/problem-page.ts';
 import { RESERVED_ROUTE_NAMES } from './policy/parse.ts';
 import { type AgentNamespace, agentClient } from './rpc/agent-client.ts';
 import { type ControlNamespace, controlClient } from './rpc/control-client.ts';
+import { regionOf, relayName, type Whereabouts } from './rpc/region.ts';
+import { relayClient, type RelayNamespace } from './rpc/relay-client.ts';
 import { type SessionNamespace, sessionClient } from './rpc/session-client.ts';
-import { EdgeSnapshot, type SnapshotKv } from './snapshot/snapshot-client.ts';
+import { type KvNamespace, snapshotKv } from './snapshot/kv-client.ts';
+import { EdgeSnapshot, type PolicyPort } from './snapshot/snapshot-client.ts';
 
 /** The bindings of wrangler.toml, as far as the Worker uses them; variables and secrets are config.ts's. */
 export interface Bindings {
   readonly SESSION: SessionNamespace;
   readonly CONTROL: ControlNamespace;
   readonly AGENT: AgentNamespace;
-  readonly SNAPSHOT: SnapshotKv;
+  readonly RELAY: RelayNamespace;
+  readonly SNAPSHOT: KvNamespace;
+}
+
+/** What is different in each isolate. */
+export interface Isolate {
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
+  /** 0 <= n < 1. */
+  readonly random: () => number;
+  /** Of its first request: an isolate stays where it is. */
+  readonly whereabouts: Whereabouts;
 }
 
 export interface App {
   fetch(request: Request, lifetime: Lifetime): Promise<Response>;
 }
 
-export function createApp(config: Config, env: Bindings & Readonly<Record<string, unknown>>, now: () => number): App {
+export function createApp(
+  config: Config,
+  env: Bindings & Readonly<Record<string, unknown>>,
+  { now, random, whereabouts }: Isolate,
+): App {
   const control = (): ReturnType<typeof controlClient> => controlClient(env.CONTROL);
   const session = (name: string): ReturnType<typeof sessionClient> => sessionClient(env.SESSION, name);
+  const relay = relayName(regionOf(whereabouts), random());
   const snapshot = new EdgeSnapshot({
-    kv: env.SNAPSHOT,
+    relay: () => relayClient(env.RELAY, relay),
     control,
+    kv: snapshotKv(env.SNAPSHOT),
     keys: config.keys,
     deployment: config.deploymentId,
+    rules: () => config.policy.revocation,
+    policy: DEPLOYED_POLICY_ONLY,
     now,
+    random,
+    sleep: (delayMs) => new Promise((resolve) => setTimeout(resolve, delayMs)),
+    log,
   });
   const routes = routeTable(config.policy, env);
   const gateway: GatewayParts = {
     issuer: config.issuer,
-    policy: config.policy,
-    routes,
-    tokens: config.tokens,
+    rules: () => ({ policy: config.policy, routes, tokens: config.tokens }),
     snapshot,
     session,
+    upstream: callUpstream,
+    namespace: 'live',
     halted: config.halted,
     now,
   };
@@ -56,6 +84,7 @@ export function createApp(config: Config, env: Bindings & Readonly<Record<string
       config,
       sessions: session,
       control: control(),
+      accessKeyOf: accessKeySource(config, now),
       agent: (id) => agentClient(env.AGENT, id),
       policy: () => config.policy,
       headChanged: () => snapshot.refresh(),
@@ -96,10 +125,26 @@ export function createApp(config: Config, env: Bindings & Readonly<Record<string
   return {
     // Not async: on the way of every request, one promise is enough.
     fetch(request, lifetime) {
-      if (isReserved(request.url)) return Promise.resolve(web.fetch(request, env));
+      if (isReserved(request.url)) return Promise.resolve(web.fetch(request, env, executionContext(lifetime)));
       return serveRoute(request, gateway, lifetime).catch(failed);
     },
   };
+}
+
+/** Whatever the head names, the policy stays the one that was deployed. */
+const DEPLOYED_POLICY_ONLY: PolicyPort = { inForce: () => null, adopt: async () => false };
+
+/** The keys of Cloudflare Access, where the deployed policy has it in front of the control plane. */
+function accessKeySource({ policy }: Config, now: () => number): AccessKeyOf {
+  const { access } = policy.admin;
+  if (access === null) return async () => ({ state: 'unknown' });
+  const keys = new AccessKeysClient({ url: access.certsUrl, now, log });
+  return (kid, background) => keys.keyOf(kid, background);
+}
+
+/** As Hono wants it; nothing of it but `waitUntil` is used. */
+function executionContext(lifetime: Lifetime): ExecutionContext {
+  return { waitUntil: (work) => lifetime.waitUntil(work), passThroughOnException: () => {}, props: {} };
 }
 
 const RESERVED: ReadonlySet<string> = new Set(RESERVED_ROUTE_NAMES);

@@ -2,9 +2,11 @@
 import policyText from '../policy.yaml';
 import { type App, type Bindings, createApp } from './app.ts';
 import { describeConfigErrors, parseConfig } from './config.ts';
+import type { Whereabouts } from './rpc/region.ts';
 
 export { AgentObject } from './agent/agent-object.ts';
 export { ControlObject } from './control/control-object.ts';
+export { RelayObject } from './relay/relay-object.ts';
 export { SessionObject } from './session/session-object.ts';
 
 type Env = Bindings & Readonly<Record<string, unknown>>;
@@ -21,7 +23,7 @@ export default {
 async function start(request: Request, env: Env, context: ExecutionContext): Promise<Response> {
   const reading = await parseConfig(env, policyText);
   if (!reading.ok) return notConfigured(describeConfigErrors(reading.errors));
-  app ??= createApp(reading.config, env, Date.now);
+  app ??= createApp(reading.config, env, { now: Date.now, random: Math.random, whereabouts: (request.cf ?? {}) as Whereabouts });
   return app.fetch(request, context);
 }
 

@@ -1,27 +1,24 @@
 // The Durable Object of the deployment: the index of sessions and the revocation list, published as a signed head.
 // Never on the path of a data-plane request.
 import { DurableObject } from 'cloudflare:workers';
-import { readSigningKeys } from '../signing/signing-keys.ts';
+import { loadSigningKeys } from '../signing/signing-keys.ts';
 import { sessionName } from '../rpc/session-name.ts';
-import {
-  HEAD_MAX_REUSE_MS,
-  PREVIEW_WINDOW_MS,
-  PUBLISH_EVERY_MS,
-  PUBLISH_RETRY_MS,
-  REVOCATION_SWEEP_MS,
-} from '../limits.ts';
+import { PREVIEW_WINDOW_MS, PUBLISH_EVERY_MS, PUBLISH_RETRY_MS, REVOCATION_SWEEP_MS } from '../limits.ts';
 import type {
   ControlRpc,
+  ImportAnswer,
   IndexedSession,
+  RevocationImport,
   RevokedAgent,
   RevokedSession,
   SessionList,
   SessionListRequest,
 } from '../rpc/control-rpc.ts';
-import { deploymentIdOf } from '../snapshot/deployment.ts';
-import { signHead } from '../snapshot/signed-head.ts';
-import { HEAD_KEY } from '../snapshot/snapshot-client.ts';
-import { digestOf, packDigests } from '../snapshot/snapshot.ts';
+import { isRelayName } from '../rpc/region.ts';
+import { relayClient, type RelayNamespace } from '../rpc/relay-client.ts';
+import type { SignedHead } from '../rpc/relay-rpc.ts';
+import { deploymentIdOf } from '../deployment.ts';
+import { digestOf } from '../snapshot/digest64.ts';
 import type {
   LiftAnswer,
   Preview,
@@ -33,11 +30,14 @@ import type {
   SwitchName,
 } from '../rpc/kill-switch.ts';
 import { type SessionNamespace, sessionClient } from '../rpc/session-client.ts';
-import { controlLog } from '../audit/chain.ts';
+import { type AuditEntry, controlLog } from '../audit/chain.ts';
 import { ControlStore } from './control-store.ts';
+import { HeadStore } from './head-store.ts';
 import { KillSwitchRegister } from './kill-switch-register.ts';
 import { LogStore } from './log-store.ts';
 import { preview } from './preview.ts';
+import { Publication, type PublishedKv } from './publication-client.ts';
+import { RevocationStore } from './revocation-store.ts';
 import { RevokedAgentStore } from './revoked-agent-store.ts';
 import { SwitchStore } from './switch-store.ts';
 
@@ -46,7 +46,8 @@ interface Env {
   readonly DEPLOYMENT_ID?: string;
   readonly ISSUER?: string;
   readonly SESSION: SessionNamespace;
-  readonly SNAPSHOT: { put(key: string, value: string): Promise<void> };
+  readonly RELAY: RelayNamespace;
+  readonly SNAPSHOT: PublishedKv;
 }
 
 export class ControlObject extends DurableObject<Env> implements ControlRpc {
@@ -55,7 +56,8 @@ export class ControlObject extends DurableObject<Env> implements ControlRpc {
   readonly #log: LogStore;
   readonly #switches: KillSwitchRegister;
   readonly #agents: RevokedAgentStore;
-  #signed: { readonly head: string; readonly epoch: number; readonly asOfMs: number } | null = null;
+  readonly #revocations: RevocationStore;
+  readonly #publication: Publication;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
@@ -67,6 +69,23 @@ export class ControlObject extends DurableObject<Env> implements ControlRpc {
       log: this.#log,
       changed: () => this.#changed(),
     });
+    this.#revocations = new RevocationStore(ctx.storage, Date.now());
+    this.#publication = new Publication({
+      deployment: deploymentIdOf({ ...env }),
+      revocations: this.#revocations,
+      heads: new HeadStore(ctx.storage),
+      parts: {
+        switches: (nowMs) => this.#switches.forHead(nowMs),
+        agents: (nowMs) => this.#agents.all(nowMs),
+        policy: () => null,
+        policyText: () => null,
+        drill: () => null,
+      },
+      kv: env.SNAPSHOT,
+      relay: (name) => relayClient(env.RELAY, name),
+      keys: () => loadSigningKeys(env.SESSION_SIGNING_KEYS ?? ''),
+      now: Date.now,
+    });
   }
 
   async record(session: IndexedSession): Promise<void> {
@@ -77,25 +96,35 @@ export class ControlObject extends DurableObject<Env> implements ControlRpc {
     return this.#store.listSessions(request, Date.now());
   }
 
-  async revoke(session: RevokedSession): Promise<{ epoch: number }> {
+  async revoke({ issuer, sid, untilMs, act }: RevokedSession): Promise<{ epoch: number }> {
     const now = Date.now();
-    if (session.untilMs > now) {
-      const { issuer, sid, act } = session;
-      if (this.#store.addRevocation(session, now)) {
-        this.#log.append({ event: 'session.revoked', session: sessionName(issuer, sid), ...act }, now);
-      }
-      // Also where it was listed already: whoever asks again may do so because this object died before it came to this.
-      await this.#wakeBy(now + PUBLISH_EVERY_MS);
-    }
-    return { epoch: this.#store.epoch };
+    if (untilMs <= now) return { epoch: this.#publication.epoch };
+    const session = sessionName(issuer, sid);
+    const added = this.#revocations.add([{ digest: digestOf(session), untilMs }], now);
+    // The session's own object refuses it all the same; the edges do not know of it earlier, that is all.
+    if (added === null) console.error(JSON.stringify({ event: 'revocations.full', session }));
+    else if (added > 0) this.#log.append({ event: 'session.revoked', session, ...act }, now);
+    // Also where it was listed already: whoever asks again may do so because this object died before it came to this.
+    return { epoch: this.#changed() };
+  }
+
+  async revokeMany({ entries, act }: RevocationImport): Promise<ImportAnswer> {
+    const now = Date.now();
+    const listed = this.#revocations.add(
+      entries.map(({ issuer, sid, untilMs }) => ({ digest: digestOf(sessionName(issuer, sid)), untilMs })),
+      now,
+    );
+    if (listed === null) return { imported: false };
+    this.#log.append({ event: 'revocations.imported', entries: entries.length, listed, ...act }, now);
+    return { imported: true, epoch: this.#changed(), listed };
   }
 
   async revokeAgent({ agent, act, beforeMs, untilMs, sessions }: RevokedAgent): Promise<{ epoch: number }> {
     const now = Date.now();
-    if (untilMs <= now) return { epoch: this.#store.epoch };
+    if (untilMs <= now) return { epoch: this.#publication.epoch };
     const added = this.#agents.add({ agent, beforeMs, untilMs }, now);
     if (added === 'full') throw new Error('the head has no room for another revoked agent');
-    if (added === 'known') return { epoch: this.#store.epoch };
+    if (added === 'known') return { epoch: this.#publication.epoch };
     this.#log.append({ event: 'agent.revoked', agent, sessions, ...act }, now);
     return { epoch: this.#changed() };
   }
@@ -120,16 +149,29 @@ export class ControlObject extends DurableObject<Env> implements ControlRpc {
     });
   }
 
-  async head(): Promise<{ head: string }> {
-    return { head: await this.#head() };
+  async note(entry: AuditEntry): Promise<void> {
+    this.#log.append(entry, Date.now());
   }
 
-  /** Publishes the list to KV, at most once a second: KV takes one write per second and key. */
+  async head(request: { readonly relay?: string } = {}): Promise<SignedHead> {
+    if (request.relay !== undefined && isRelayName(request.relay)) this.#publication.asked(request.relay);
+    const { head, epoch, asOfMs } = await this.#publication.head();
+    return { head, epoch, asOfMs };
+  }
+
+  async blob(name: string): Promise<Uint8Array | null> {
+    return this.#publication.blob(name);
+  }
+
+  /** Tidies up and publishes to KV, at most once a second: KV takes one write per second and key. */
   override async alarm(): Promise<void> {
-    let nextMs = Date.now() + REVOCATION_SWEEP_MS;
+    const now = Date.now();
+    let nextMs = Math.min(now + REVOCATION_SWEEP_MS, this.#switches.nextEndMs());
     try {
-      this.#store.dropExpired(Date.now());
-      await this.env.SNAPSHOT.put(HEAD_KEY, await this.#head());
+      this.#switches.dropEnded(now);
+      this.#agents.dropEnded(now);
+      this.#revocations.dropExpired(now);
+      await this.#publication.publish();
     } catch (error) {
       console.warn(JSON.stringify({ event: 'snapshot.publish-failed', error: String(error) }));
       nextMs = Date.now() + PUBLISH_RETRY_MS;
@@ -138,32 +180,15 @@ export class ControlObject extends DurableObject<Env> implements ControlRpc {
     }
   }
 
-  /** What the head carries has changed: moves the epoch and has it published. */
+  /** What the head carries has changed: has it published, and says its epoch. */
   #changed(): number {
-    const epoch = this.#store.moveEpoch();
     void this.#wakeBy(Date.now() + PUBLISH_EVERY_MS);
-    return epoch;
+    return this.#publication.changed();
   }
 
   /** Moves the alarm earlier, never later: a flood of revocations must not put off their publication. */
   async #wakeBy(atMs: number): Promise<void> {
     const armedMs = await this.ctx.storage.getAlarm();
     if (armedMs === null || armedMs > atMs) await this.ctx.storage.setAlarm(atMs);
-  }
-
-  /** The head as of now; one signature serves everybody who asks within a moment, unless the list has changed. */
-  async #head(): Promise<string> {
-    const now = Date.now();
-    const { epoch } = this.#store;
-    if (this.#signed !== null && this.#signed.epoch === epoch && now - this.#signed.asOfMs < HEAD_MAX_REUSE_MS) {
-      return this.#signed.head;
-    }
-    const keys = await readSigningKeys(this.env.SESSION_SIGNING_KEYS ?? '');
-    if (!keys.ok) throw new Error(`SESSION_SIGNING_KEYS: ${keys.reason}`);
-    const revoked = packDigests(this.#store.revoked().map(({ issuer, sid }) => digestOf(sessionName(issuer, sid))));
-    const deployment = deploymentIdOf({ ...this.env });
-    const head = await signHead({ version: 1, deployment, epoch, asOfMs: now, revoked }, keys.keys);
-    this.#signed = { head, epoch, asOfMs: now };
-    return head;
   }
 }

@@ -1,5 +1,5 @@
-// How the control object lies on disk: the index of sessions, the revocation list, the epoch.
-import type { IndexedSession, RevokedSession, SessionList, SessionListRequest } from '../rpc/control-rpc.ts';
+// How the index of sessions lies on the control object's disk.
+import type { IndexedSession, SessionList, SessionListRequest } from '../rpc/control-rpc.ts';
 import type { SessionStatus } from '../rpc/session-rpc.ts';
 
 const SCHEMA = `
@@ -9,13 +9,7 @@ const SCHEMA = `
     PRIMARY KEY (created_at_ms, issuer, sid)
   ) WITHOUT ROWID;
   CREATE INDEX IF NOT EXISTS sessions_by_agent ON sessions (agent, created_at_ms, issuer, sid);
-  CREATE TABLE IF NOT EXISTS revoked (
-    issuer TEXT NOT NULL, sid TEXT NOT NULL, until_ms INTEGER NOT NULL, at_ms INTEGER NOT NULL,
-    by_whom TEXT NOT NULL, reason TEXT NOT NULL,
-    PRIMARY KEY (issuer, sid)
-  ) WITHOUT ROWID;
 `;
-const EPOCH = 'epoch';
 /** Rotation moves a session's end, so it may be older than the longest credential; what is older still is not looked at. */
 const MAX_SESSION_LIFE_MS = 90 * 24 * 60 * 60 * 1_000;
 
@@ -38,10 +32,6 @@ export class ControlStore {
   constructor(storage: DurableObjectStorage) {
     this.#storage = storage;
     storage.sql.exec(SCHEMA);
-  }
-
-  get epoch(): number {
-    return this.#storage.kv.get<number>(EPOCH) ?? 0;
   }
 
   recordSession(session: IndexedSession): void {
@@ -94,37 +84,6 @@ export class ControlStore {
     const sessions = rows.slice(0, limit).map(sessionOf);
     const last = sessions.at(-1);
     return { sessions, nextCursor: rows.length > limit && last !== undefined ? cursorOf(last) : null };
-  }
-
-  /** Adds to the list and moves the epoch; does nothing, and says so, when it is there already. */
-  addRevocation({ issuer, sid, untilMs, act }: RevokedSession, nowMs: number): boolean {
-    const { rowsWritten } = this.#storage.sql.exec(
-      'INSERT OR IGNORE INTO revoked (issuer, sid, until_ms, at_ms, by_whom, reason) VALUES (?, ?, ?, ?, ?, ?)',
-      issuer,
-      sid,
-      untilMs,
-      nowMs,
-      act.by,
-      act.reason,
-    );
-    if (rowsWritten > 0) this.moveEpoch();
-    return rowsWritten > 0;
-  }
-
-  /** Takes off the list what no credential can use any more. */
-  dropExpired(nowMs: number): void {
-    const { rowsWritten } = this.#storage.sql.exec('DELETE FROM revoked WHERE until_ms < ?', nowMs);
-    if (rowsWritten > 0) this.moveEpoch();
-  }
-
-  revoked(): { readonly issuer: string; readonly sid: string }[] {
-    return this.#storage.sql.exec<{ issuer: string; sid: string }>('SELECT issuer, sid FROM revoked').toArray();
-  }
-
-  moveEpoch(): number {
-    const epoch = this.epoch + 1;
-    this.#storage.kv.put(EPOCH, epoch);
-    return epoch;
   }
 }
 

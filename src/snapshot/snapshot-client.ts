@@ -1,47 +1,94 @@
-// The edge's copy of the snapshot: held per isolate, refreshed from the control object (freshness) with KV beside it
-// (content, for when that one is out of reach), adopted only when signed, ours and not older than what is held.
+// The edge's copy of the snapshot: held per isolate, kept fresh by its relay and else by the control object, with KV for
+// content where neither answers. A head is adopted only when it is signed, ours, and not older than the one held. Never
+// shares a promise between requests, and never lets a blob or a policy that cannot be had keep a head from being adopted.
 import QuickLRU from 'quick-lru';
 import type { Denial } from '../denial.ts';
 import {
   MAX_LEARNED_REVOCATIONS,
   MAX_REFRESHES_AT_ONCE,
+  REFRESH_JITTER_FRACTION,
   REFRESH_WINDOW_MS,
-  SNAPSHOT_MAX_AGE_MS,
-  SNAPSHOT_REFRESH_AFTER_MS,
+  RELAY_CONFIRMED_MS,
+  SNAPSHOT_ANSWER_TIMEOUT_MS,
+  SNAPSHOT_BESIDE_ADMISSION_MS,
+  STALE_RETRY_MS,
 } from '../limits.ts';
+import type { RevocationPolicy } from '../policy/policy.ts';
+import type { HeadRpc } from '../rpc/control-rpc.ts';
+import type { RelayRpc } from '../rpc/relay-rpc.ts';
 import type { KeyRing } from '../signing/signing-keys.ts';
-import type { ControlRpc } from '../rpc/control-rpc.ts';
-import { verifyHead } from './signed-head.ts';
-import { type SessionDigest, type Snapshot, isRevoked, snapshotOf } from './snapshot.ts';
+import { BlobShelf } from './blob-shelf.ts';
+import { type BlobSource, loadBlob } from './blob.ts';
+import { type DrillRecord, type Head, policyBlobName, revokedBlobName } from './head.ts';
+import type { SnapshotKv } from './kv-client.ts';
+import { digestListOf } from './revocation-list.ts';
+import { type HeadRefusal, verifyHead } from './signed-head.ts';
+import { type ScreenedCaller, type ScreenedPlace, type Snapshot, snapshotOf, verdictOf } from './snapshot.ts';
 
-/** The key under which the control object publishes the head. */
-export const HEAD_KEY = 'head';
-
-/** The KV namespace, as far as it is used. */
-export interface SnapshotKv {
-  get(key: string): Promise<string | null>;
+/** Where the run-time policy goes. */
+export interface PolicyPort {
+  /** Hex SHA-256 of the run-time policy in force; null: the one deployed. */
+  inForce(): string | null;
+  /** Puts a policy in force, or with null the one deployed; false when it cannot be, and the one in force stays. */
+  adopt(text: string | null, digest: string | null): Promise<boolean>;
 }
 
 export interface SnapshotSources {
+  /** A stub for each call: a broken one stays broken. */
+  readonly relay: () => Pick<RelayRpc, 'head' | 'blob'>;
+  readonly control: () => HeadRpc;
   readonly kv: SnapshotKv;
-  readonly control: () => ControlRpc;
   readonly keys: KeyRing;
   readonly deployment: string;
+  /** As the policy in force says. */
+  readonly rules: () => RevocationPolicy;
+  readonly policy: PolicyPort;
+  /** Milliseconds since 1970. */
   readonly now: () => number;
+  /** 0 <= n < 1. */
+  readonly random: () => number;
+  readonly sleep: (delayMs: number) => Promise<void>;
+  /** One structured line. */
+  readonly log: (entry: Readonly<Record<string, unknown>>) => void;
 }
-
-const LISTED: Denial = { code: 'session-revoked', detail: 'This session was revoked.' };
 
 /** How fresh the copy is: good enough, to be refreshed beside the admission, or too old to decide by. */
 export type Freshness = 'fresh' | 'unconfirmed' | 'stale';
 
+/** Takes work that goes on after whoever asked has been answered (`waitUntil`); it never rejects. */
+export type Background = (work: Promise<unknown>) => void;
+
+/** What an operator may want to know of one isolate's copy. */
+export interface SnapshotHealth {
+  readonly epoch: number | null;
+  readonly ageMs: number | null;
+  /** Whether the whole revocation list is loaded; what is not, the sessions' objects refuse. */
+  readonly isListComplete: boolean;
+  readonly revocations: number;
+  readonly drill: DrillRecord;
+  /** Hex SHA-256 of the policy that the head names and that could not be put in force. */
+  readonly refusedPolicy: string | null;
+}
+
+type Source = 'relay' | 'control' | 'kv';
+type Refusal = HeadRefusal | 'older';
+
 export class EdgeSnapshot {
   readonly #sources: SnapshotSources;
+  readonly #blobs = new BlobShelf();
   #snapshot: Snapshot | null = null;
+  /** The latest `asOf` heard, and by our own clock no later than it was heard. */
+  #confirmedMs = Number.NEGATIVE_INFINITY;
+  /** The age at which the next refresh begins. */
+  #dueAfterMs = 0;
   /** When the latest of those that were asked beside others began. */
   #askedMs: readonly number[] = [];
+  /** When an answer that confirmed nothing came last. */
+  #failedMs = Number.NEGATIVE_INFINITY;
+  #refusedPolicy: string | null = null;
   /** Revocations that a session's object told this isolate of; they are final, so they need no freshness. */
   readonly #learned: QuickLRU<string, Denial>;
+  readonly #logged = new Set<string>();
 
   constructor(sources: SnapshotSources) {
     this.#sources = sources;
@@ -49,24 +96,37 @@ export class EdgeSnapshot {
   }
 
   get epoch(): number | null {
-    return this.#snapshot?.epoch ?? null;
+    return this.#snapshot?.head.epoch ?? null;
   }
 
+  /** Milliseconds since the control object confirmed what is held; null before the first head. */
   ageMs(): number | null {
-    return this.#snapshot === null ? null : Math.max(0, this.#sources.now() - this.#snapshot.asOfMs);
+    return this.#snapshot === null ? null : Math.max(0, this.#sources.now() - this.#confirmedMs);
   }
 
   freshness(): Freshness {
     const ageMs = this.ageMs();
-    if (ageMs === null || ageMs > SNAPSHOT_MAX_AGE_MS) return 'stale';
-    return ageMs > SNAPSHOT_REFRESH_AFTER_MS ? 'unconfirmed' : 'fresh';
+    const { refreshMs, maxAgeMs } = this.#sources.rules();
+    if (ageMs === null || ageMs > maxAgeMs) return 'stale';
+    return ageMs > refreshMs ? 'unconfirmed' : 'fresh';
   }
 
-  /** Why a session is refused from memory; null when nothing is known against it. */
-  revocation(sessionName: string, digest: SessionDigest): Denial | null {
-    const learned = this.#learned.get(sessionName);
+  /** Whether it is time to ask again: somewhat before the copy counts as unconfirmed, and not for all isolates at once. */
+  refreshIsDue(): boolean {
+    const ageMs = this.ageMs();
+    return ageMs === null || ageMs > Math.min(this.#dueAfterMs, this.#sources.rules().refreshMs);
+  }
+
+  /**
+   * Why a request is refused from memory; null when nothing is known against it. Says nothing about how fresh that
+   * knowledge is: see `freshness`. Blobs of the list that are not loaded yet are not searched.
+   */
+  verdict(caller: ScreenedCaller, at: ScreenedPlace): Denial | null {
+    const learned = this.#learned.get(caller.name);
     if (learned !== undefined) return learned;
-    return this.#snapshot !== null && isRevoked(this.#snapshot, digest) ? LISTED : null;
+    if (this.#snapshot === null) return null;
+    const held = { snapshot: this.#snapshot, blobs: this.#blobs.lists };
+    return verdictOf(held, caller, { ...at, nowMs: this.#sources.now() });
   }
 
   /** Takes down that a session's object answered as revoked: from now on this isolate refuses it by itself. */
@@ -74,58 +134,163 @@ export class EdgeSnapshot {
     this.#learned.set(sessionName, denial);
   }
 
+  health(): SnapshotHealth {
+    const head = this.#snapshot?.head ?? null;
+    const inBlobs = this.#blobs.lists.reduce((sum, { count }) => sum + count, 0);
+    return {
+      epoch: this.epoch,
+      ageMs: this.ageMs(),
+      isListComplete: head !== null && this.#blobs.isComplete,
+      revocations: (this.#snapshot?.recent.count ?? 0) + inBlobs,
+      drill: head?.drill ?? null,
+      refusedPolicy: this.#refusedPolicy,
+    };
+  }
+
   /**
    * Asks for the head as it stands. Each request asks for itself, since a promise of one request must not be awaited by
-   * another; where several have just asked, one more adds nothing, unless nothing can be decided without it. Never
-   * rejects; when nobody answers, the copy that is held stays.
+   * another; where others have just asked, one more adds nothing, unless nothing can be decided without it. Never
+   * rejects; when nobody answers, the copy that is held stays. Blobs are loaded in `background`, which need not be
+   * waited for: a load that is lost there is begun again.
    */
-  async refresh(): Promise<void> {
-    if (this.freshness() !== 'stale') {
-      // Counted by when they began: the platform cancels a request whose client went away, and its end never comes.
-      const now = this.#sources.now();
-      const recent = this.#askedMs.filter((atMs) => now - atMs < REFRESH_WINDOW_MS);
-      if (recent.length >= MAX_REFRESHES_AT_ONCE) return;
-      this.#askedMs = [...recent, now];
-    }
-    await this.#ask();
+  async refresh(background: Background = () => undefined): Promise<void> {
+    if (!this.#mayAsk()) return;
+    if (this.#snapshot === null) await this.#askCold(background);
+    else await this.#ask();
+    if (this.refreshIsDue()) this.#failedMs = this.#sources.now();
+    for (const digest of this.#blobs.begin(this.#sources.now())) background(this.#loadRevocations(digest));
+    await this.#followPolicy();
+  }
+
+  #mayAsk(): boolean {
+    const now = this.#sources.now();
+    const freshness = this.freshness();
+    if (freshness === 'stale') return now - this.#failedMs >= STALE_RETRY_MS || now < this.#failedMs;
+    // Counted by when they began: the platform cancels a request whose client went away, and its end never comes.
+    const recent = this.#askedMs.filter((atMs) => now - atMs < REFRESH_WINDOW_MS);
+    if (recent.length >= (freshness === 'fresh' ? 1 : MAX_REFRESHES_AT_ONCE)) return false;
+    this.#askedMs = [...recent, now];
+    return true;
   }
 
   async #ask(): Promise<void> {
-    if (this.#snapshot === null) {
-      for (const head of await Promise.all([this.#fromControl(), this.#fromKv()])) this.#adopt(head);
-    } else {
-      this.#adopt((await this.#fromControl()) ?? (await this.#fromKv()));
-    }
+    if (await this.#hear('relay')) return;
+    if (await this.#hear('control')) return;
+    await this.#hear('kv');
   }
 
-  async #fromControl(): Promise<Snapshot | null> {
+  /** A relay far away may be slow, and what KV has may be too old to decide by: whichever is enough ends the wait. */
+  async #askCold(background: Background): Promise<void> {
+    const relay = this.#hear('relay');
+    const kv = this.#hear('kv');
+    const enough = kv.then(() =>
+      this.freshness() === 'stale' ? relay : Promise.race([relay, this.#sources.sleep(SNAPSHOT_BESIDE_ADMISSION_MS)]),
+    );
+    background(relay);
+    await Promise.race([relay, enough]);
+    if (this.freshness() !== 'stale') return;
+    await Promise.all([relay, kv]);
+    if (this.refreshIsDue()) await this.#hear('control');
+  }
+
+  /** Whether a source gave a head that is confirmed as of now. Never rejects. */
+  async #hear(source: Source): Promise<boolean> {
     try {
-      const { head } = await this.#sources.control().head();
-      return await this.#read(head);
+      const jws = await this.#within(this.#headFrom(source));
+      if (jws !== null) await this.#read(jws, source);
     } catch {
-      return null;
+      // Out of reach: the next source is asked, or the copy that is held stays.
+    }
+    return !this.refreshIsDue();
+  }
+
+  async #headFrom(source: Source): Promise<string | null> {
+    switch (source) {
+      case 'relay': {
+        const confirmedWithinMs = Math.min(RELAY_CONFIRMED_MS, this.#sources.rules().refreshMs * 0.4);
+        return (await this.#sources.relay().head({ confirmedWithinMs }))?.head ?? null;
+      }
+      case 'control':
+        return (await this.#sources.control().head()).head;
+      case 'kv':
+        return this.#sources.kv.head();
     }
   }
 
-  async #fromKv(): Promise<Snapshot | null> {
+  async #within<T>(answer: Promise<T>): Promise<T | null> {
+    return Promise.race([answer, this.#sources.sleep(SNAPSHOT_ANSWER_TIMEOUT_MS).then(() => null)]);
+  }
+
+  async #read(jws: string, source: Source): Promise<void> {
+    const reading = await verifyHead(jws, this.#sources.keys, this.#sources.deployment);
+    if (reading.ok) this.#adopt(reading.head, source);
+    else this.#refuse(reading.reason, source);
+  }
+
+  /**
+   * The epoch decides what is held, and neither it nor the confirmation ever goes back. A head of a later epoch was made
+   * after the one held, whatever the clock said that was in it.
+   */
+  #adopt(head: Head, source: Source): void {
+    const heldEpoch = this.#snapshot?.head.epoch ?? -1;
+    if (head.epoch < heldEpoch) return this.#refuse('older', source);
+    if (head.epoch > heldEpoch) {
+      this.#snapshot = snapshotOf(head);
+      this.#blobs.name(head.revoked.blobs.map(({ digest }) => digest));
+    }
+    // A clock that is ahead of ours must not make us fresh for longer.
+    const confirmedMs = Math.min(head.asOfMs, this.#sources.now());
+    if (confirmedMs <= this.#confirmedMs) return;
+    this.#confirmedMs = confirmedMs;
+    const { refreshMs } = this.#sources.rules();
+    this.#dueAfterMs = refreshMs * (1 - REFRESH_JITTER_FRACTION * this.#sources.random());
+  }
+
+  /** Once for each reason and source: what is wrong with a head is wrong with it every five seconds. */
+  #refuse(reason: Refusal, source: Source): void {
+    const line = `${source} ${reason}`;
+    if (this.#logged.has(line)) return;
+    this.#logged.add(line);
+    this.#sources.log({ event: 'snapshot.refused', reason, source, epoch: this.epoch });
+  }
+
+  async #loadRevocations(digest: string): Promise<void> {
+    const list = await loadBlob({ digest, sources: this.#whereIs(revokedBlobName(digest)), read: digestListOf });
+    if (list !== null) return this.#blobs.put(digest, list);
+    this.#blobs.failed(digest, this.#sources.now());
+    this.#sources.log({ event: 'snapshot.blob-missing', digest });
+  }
+
+  /** Puts the policy in force that the head names. One that cannot be read is not read again; one that cannot be had, is. */
+  async #followPolicy(): Promise<void> {
+    const { policy } = this.#sources;
+    const wanted = this.#snapshot?.head.policy;
+    if (wanted === undefined || wanted === policy.inForce() || wanted === this.#refusedPolicy) return;
     try {
-      const head = await this.#sources.kv.get(HEAD_KEY);
-      return head === null ? null : await this.#read(head);
-    } catch {
-      return null;
+      const text = wanted === null ? null : await this.#policyText(wanted);
+      if (wanted !== null && text === null) {
+        this.#sources.log({ event: 'snapshot.policy-missing', digest: wanted });
+        return;
+      }
+      if (await policy.adopt(text, wanted)) {
+        this.#refusedPolicy = null;
+        return;
+      }
+    } catch (error) {
+      this.#sources.log({ event: 'snapshot.policy-failed', digest: wanted, error: String(error) });
     }
+    this.#refusedPolicy = wanted;
+    this.#sources.log({ event: 'snapshot.policy-refused', digest: wanted });
   }
 
-  async #read(jws: string): Promise<Snapshot | null> {
-    const head = await verifyHead(jws, this.#sources.keys, this.#sources.deployment);
-    return head === null ? null : snapshotOf(head);
+  #policyText(digest: string): Promise<string | null> {
+    const sources = this.#whereIs(policyBlobName(digest));
+    return loadBlob({ digest, sources, read: (bytes) => new TextDecoder().decode(bytes) });
   }
 
-  /** Epochs never go back, and neither does the time of the last confirmation. */
-  #adopt(candidate: Snapshot | null): void {
-    if (candidate === null) return;
-    const held = this.#snapshot;
-    if (held !== null && (candidate.epoch < held.epoch || candidate.asOfMs < held.asOfMs)) return;
-    this.#snapshot = candidate;
+  /** KV has it near; what is so new that KV does not know of it comes from the relay or the control object. */
+  #whereIs(name: string): readonly BlobSource[] {
+    const { kv, relay, control } = this.#sources;
+    return [() => kv.blob(name), () => relay().blob(name), () => control().blob(name)];
   }
 }

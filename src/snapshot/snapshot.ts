@@ -1,107 +1,100 @@
-// The edge's in-memory copy of what must be known of every session: today the revocation list. Codec and lookup, pure.
-import { createHash } from 'node:crypto';
-import * as z from 'zod';
+// A head made ready for lookups, and what it says against a request. Pure; each request is screened here.
+import type { Denial } from '../denial.ts';
+import { compareDigests, type Digest64, digestFromHex } from './digest64.ts';
+import { type Head, recentOf } from './head.ts';
+import { type Bearing, NO_SWITCHES, pulledAgainst, type SwitchBoard, switchBoardOf } from './kill-switch.ts';
+import { type DigestList, digestListOf, NO_DIGESTS, packDigests, positionOf } from './revocation-list.ts';
 
-/** The head as it travels: what the control object signs and KV keeps. */
-export interface Head {
-  readonly version: 1;
-  /** Which deployment it speaks for; a head of another one is not adopted. */
-  readonly deployment: string;
-  /** Grows with every change, never goes back. */
-  readonly epoch: number;
-  /** When the control object said so, milliseconds. */
-  readonly asOfMs: number;
-  /** 64-bit digests of the revoked sessions' names, big-endian, sorted, base64. */
-  readonly revoked: string;
+/** Who asks, as far as the snapshot tells callers apart: worked out once for each verified credential. */
+export interface ScreenedCaller {
+  /** Of the session's object: `issuer~sid`. */
+  readonly name: string;
+  /** Of that name. */
+  readonly digest: Digest64;
+  /** Of the agent's id. */
+  readonly agentDigest: Digest64;
+  readonly agent: string;
+  readonly customer: string | null;
+  readonly segments: readonly string[];
+  /** When the credential was issued. */
+  readonly issuedAtMs: number;
 }
 
-/** A head made ready for lookups. */
+/** What is asked for, as far as kill switches look at it. */
+export type ScreenedPlace = Pick<Bearing, 'feature' | 'namespace'>;
+
 export interface Snapshot {
-  readonly epoch: number;
-  readonly asOfMs: number;
-  /** Upper and lower halves of the sorted digests. */
-  readonly revokedHigh: Uint32Array;
-  readonly revokedLow: Uint32Array;
+  readonly head: Head;
+  readonly recent: DigestList;
+  /** Revoked agents by their digests, and in the same order what is said of each. */
+  readonly agents: DigestList;
+  readonly agentTerms: readonly AgentTerms[];
+  readonly switches: SwitchBoard;
 }
 
-/** The first 64 bits of the SHA-256 of a session's name. */
-export interface SessionDigest {
-  readonly high: number;
-  readonly low: number;
+interface AgentTerms {
+  readonly beforeMs: number;
+  readonly untilMs: number;
 }
 
-const BYTES_PER_DIGEST = 8;
+const SESSION_LISTED: Denial = { code: 'session-revoked', detail: 'This session was revoked.' };
+const AGENT_LISTED: Denial = { code: 'session-revoked', detail: 'All sessions of this agent were revoked.' };
 
-const headSchema = z.strictObject({
-  version: z.literal(1),
-  deployment: z.string(),
-  epoch: z.int().nonnegative(),
-  asOfMs: z.int().nonnegative(),
-  revoked: z.base64(),
-});
-
-/** Reads a head from JSON; null when it is not one. */
-export function parseHead(json: string): Head | null {
-  try {
-    const parsed = headSchema.safeParse(JSON.parse(json));
-    return parsed.success ? parsed.data : null;
-  } catch {
-    return null;
-  }
-}
-
-/** Makes a head ready for lookups; null when its list is cut off or out of order. */
-export function snapshotOf(head: Head): Snapshot | null {
-  const bytes = Buffer.from(head.revoked, 'base64');
-  if (bytes.length % BYTES_PER_DIGEST !== 0) return null;
-  const count = bytes.length / BYTES_PER_DIGEST;
-  const revokedHigh = new Uint32Array(count);
-  const revokedLow = new Uint32Array(count);
-  for (let index = 0; index < count; index += 1) {
-    const high = bytes.readUInt32BE(index * BYTES_PER_DIGEST);
-    const low = bytes.readUInt32BE(index * BYTES_PER_DIGEST + 4);
-    const previous = index === 0 ? null : { high: revokedHigh[index - 1] ?? 0, low: revokedLow[index - 1] ?? 0 };
-    if (previous !== null && compareDigests(previous, { high, low }) >= 0) return null;
-    revokedHigh[index] = high;
-    revokedLow[index] = low;
-  }
-  return { epoch: head.epoch, asOfMs: head.asOfMs, revokedHigh, revokedLow };
-}
-
-/** Packs digests for a head: sorted, without repetitions. */
-export function packDigests(digests: readonly SessionDigest[]): string {
-  const sorted = digests.toSorted(compareDigests);
-  const unique = sorted.filter((digest, index) => {
-    const previous = sorted[index - 1];
-    return previous === undefined || compareDigests(previous, digest) !== 0;
+/** Makes a head that was verified ready for lookups. */
+export function snapshotOf(head: Head): Snapshot {
+  const recent = recentOf(head);
+  if (recent === null) throw new Error('a head was let in whose list is out of order');
+  const named = head.agents.map(([hex, beforeMs, untilMs]) => ({ digest: digestFromHex(hex), beforeMs, untilMs }));
+  const sorted = named.toSorted((a, b) => compareDigests(a.digest, b.digest));
+  // An agent that is named twice is a mistake of whoever wrote the head; the other revocations must hold all the same.
+  const unique = sorted.filter(({ digest }, index) => {
+    const next = sorted[index + 1];
+    return next === undefined || compareDigests(digest, next.digest) !== 0;
   });
-  const bytes = Buffer.alloc(unique.length * BYTES_PER_DIGEST);
-  for (const [index, { high, low }] of unique.entries()) {
-    bytes.writeUInt32BE(high, index * BYTES_PER_DIGEST);
-    bytes.writeUInt32BE(low, index * BYTES_PER_DIGEST + 4);
-  }
-  return bytes.toString('base64');
+  return {
+    head,
+    recent,
+    agents: digestListOf(packDigests(unique.map(({ digest }) => digest))) ?? NO_DIGESTS,
+    agentTerms: unique,
+    switches: head.switches.length === 0 ? NO_SWITCHES : switchBoardOf(head.switches),
+  };
 }
 
-export function digestOf(sessionName: string): SessionDigest {
-  const digest = createHash('sha256').update(sessionName).digest();
-  return { high: digest.readUInt32BE(0), low: digest.readUInt32BE(4) };
-}
-
-/** Whether a session is on the list: a binary search. */
-export function isRevoked({ revokedHigh, revokedLow }: Snapshot, digest: SessionDigest): boolean {
-  let from = 0;
-  let to = revokedHigh.length;
-  while (from < to) {
-    const middle = (from + to) >>> 1;
-    const order = compareDigests({ high: revokedHigh[middle] ?? 0, low: revokedLow[middle] ?? 0 }, digest);
-    if (order === 0) return true;
-    if (order < 0) from = middle + 1;
-    else to = middle;
-  }
+/** Whether a session is on the list, as far as it is loaded. */
+export function isListed({ recent }: Snapshot, blobs: readonly DigestList[], digest: Digest64): boolean {
+  if (positionOf(recent, digest) >= 0) return true;
+  for (const blob of blobs) if (positionOf(blob, digest) >= 0) return true;
   return false;
 }
 
-function compareDigests(a: SessionDigest, b: SessionDigest): number {
-  return a.high === b.high ? a.low - b.low : a.high - b.high;
+/** Why a request is refused by the snapshot alone; null when it says nothing against it. The session before the agent before a switch. */
+export function verdictOf(
+  held: { readonly snapshot: Snapshot; readonly blobs: readonly DigestList[] },
+  caller: ScreenedCaller,
+  at: ScreenedPlace & { readonly nowMs: number },
+): Denial | null {
+  const { snapshot, blobs } = held;
+  if (isListed(snapshot, blobs, caller.digest)) return SESSION_LISTED;
+  const position = positionOf(snapshot.agents, caller.agentDigest);
+  const terms = position < 0 ? undefined : snapshot.agentTerms[position];
+  if (terms !== undefined && caller.issuedAtMs <= terms.beforeMs && at.nowMs <= terms.untilMs) return AGENT_LISTED;
+  if (snapshot.switches === NO_SWITCHES) return null;
+  return pulled(snapshot.switches, caller, at);
+}
+
+/** Says which switch it is, and not why: operators' reasons are not for those who are stopped. */
+function pulled(
+  switches: SwitchBoard,
+  { agent, customer, segments }: ScreenedCaller,
+  { feature, namespace, nowMs }: ScreenedPlace & { readonly nowMs: number },
+): Denial | null {
+  const found = pulledAgainst(switches, { agent, customer, segments, feature, namespace }, nowMs);
+  if (found === null) return null;
+  const { level, target } = found;
+  const what = level === 'global' ? 'Everything' : `The ${level} "${target}"`;
+  return {
+    code: 'kill-switch-active',
+    detail: `${what} is stopped by an operator.`,
+    evidence: { level, target },
+  };
 }

@@ -41,9 +41,11 @@ export function contextFor(protocol: ProtocolName, parts: PolicyParts = {}): Rea
       defaultOutputTokens: parts.defaultOutputTokens ?? 8_192,
       requiredClaims: [],
     },
+    revocation: { refreshMs: 5_000, maxAgeMs: 60_000 },
     routes: new Map([[protocol, route]]),
     prices: parts.prices ?? [],
     bounds: parts.bounds ?? DEFAULT_BOUNDS,
+    admin: { access: null },
   };
   return { policy, route, nowMs: NOW_MS };
 }

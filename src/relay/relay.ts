@@ -1,0 +1,104 @@
+// What a relay holds and decides: the head, with the time of its last confirmation, and blobs. It answers by itself only
+// with what the control object has confirmed a moment ago; it never says "no change" because it has heard of none.
+import { MAX_RELAY_BLOB_BYTES, RELAY_ASK_TIMEOUT_MS, RELAY_CONFIRMED_MS, RELAY_RETRY_MS } from '../limits.ts';
+import type { HeadRpc } from '../rpc/control-rpc.ts';
+import type { RelayRpc, SignedHead } from '../rpc/relay-rpc.ts';
+import { loadBlob } from '../snapshot/blob.ts';
+import { readBlobName } from '../snapshot/head.ts';
+import type { SnapshotKv } from '../snapshot/kv-client.ts';
+
+export interface RelayParts {
+  readonly control: () => HeadRpc;
+  readonly kv: Pick<SnapshotKv, 'blob'>;
+  /** Its name, by which the control object pushes to it. */
+  readonly name: string;
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
+  readonly sleep: (delayMs: number) => Promise<void>;
+}
+
+export class Relay implements RelayRpc {
+  readonly #parts: RelayParts;
+  #held: SignedHead | null = null;
+  /** The latest `asOf` heard, and by our own clock no later than it was heard. */
+  #confirmedMs = Number.NEGATIVE_INFINITY;
+  /** The question under way: one serves all who ask meanwhile. */
+  #asking: Promise<void> | null = null;
+  #failedMs = Number.NEGATIVE_INFINITY;
+  /** Least recently used first. */
+  readonly #blobs = new Map<string, Uint8Array>();
+  readonly #loading = new Map<string, Promise<Uint8Array | null>>();
+
+  constructor(parts: RelayParts) {
+    this.#parts = parts;
+  }
+
+  async head({ confirmedWithinMs }: { readonly confirmedWithinMs: number }): Promise<SignedHead | null> {
+    const { now } = this.#parts;
+    const isConfirmed = now() - this.#confirmedMs <= Math.min(confirmedWithinMs, RELAY_CONFIRMED_MS);
+    const hasJustFailed = Math.abs(now() - this.#failedMs) < RELAY_RETRY_MS;
+    if (!isConfirmed && !hasJustFailed) await (this.#asking ??= this.#ask().finally(() => (this.#asking = null)));
+    return this.#held;
+  }
+
+  async push(head: SignedHead): Promise<void> {
+    this.#adopt(head);
+  }
+
+  async blob(name: string): Promise<Uint8Array | null> {
+    const held = this.#blobs.get(name);
+    if (held !== undefined) {
+      this.#keep(name, held);
+      return held;
+    }
+    let loading = this.#loading.get(name);
+    if (loading === undefined) {
+      loading = this.#load(name).finally(() => this.#loading.delete(name));
+      this.#loading.set(name, loading);
+    }
+    return loading;
+  }
+
+  /** Never rejects: whoever asked gets what is held, whose `asOf` says how old that is. */
+  async #ask(): Promise<void> {
+    const { control, name, now, sleep } = this.#parts;
+    try {
+      const answer = await Promise.race([control().head({ relay: name }), sleep(RELAY_ASK_TIMEOUT_MS)]);
+      if (answer !== undefined) return this.#adopt(answer);
+    } catch {
+      // Said by the `asOf` of what is answered.
+    }
+    this.#failedMs = now();
+  }
+
+  #adopt(head: SignedHead): void {
+    const held = this.#held;
+    const isLater =
+      held === null || head.epoch > held.epoch || (head.epoch === held.epoch && head.asOfMs > held.asOfMs);
+    if (!isLater) return;
+    this.#held = head;
+    // A clock that is ahead of ours must not make us confirmed for longer.
+    this.#confirmedMs = Math.max(this.#confirmedMs, Math.min(head.asOfMs, this.#parts.now()));
+  }
+
+  async #load(name: string): Promise<Uint8Array | null> {
+    const wanted = readBlobName(name);
+    if (wanted === null) return null;
+    const { kv, control } = this.#parts;
+    const sources = [() => kv.blob(name), () => control().blob(name)];
+    const bytes = await loadBlob({ digest: wanted.digest, sources, read: (found) => found });
+    if (bytes !== null) this.#keep(name, bytes);
+    return bytes;
+  }
+
+  #keep(name: string, bytes: Uint8Array): void {
+    this.#blobs.delete(name);
+    this.#blobs.set(name, bytes);
+    let kept = [...this.#blobs.values()].reduce((sum, { length }) => sum + length, 0);
+    for (const [oldest, { length }] of this.#blobs) {
+      if (kept <= MAX_RELAY_BLOB_BYTES) return;
+      this.#blobs.delete(oldest);
+      kept -= length;
+    }
+  }
+}
