@@ -1,6 +1,7 @@
 // The hash chain of a log: what its rows are, and how each is bound to all before it. Pure; where rows are kept is the
 // business of whoever appends.
 import { createHash } from 'node:crypto';
+import { MAX_AUDIT_TEXT_CHARS } from '../limits.ts';
 import { type AuditValue, canonicalJson } from './canonical-json.ts';
 
 /** What happened, as a part of the product tells it: amounts in whole micro-USD, times as RFC 3339, never a secret. */
@@ -46,7 +47,7 @@ export function genesis({ deployment, log }: LogName): ChainHead {
 export function link(head: ChainHead, entry: AuditEntry, atMs: number): { head: ChainHead; line: string } {
   for (const name of CHAIN_MEMBERS) if (name in entry) throw new TypeError(`an entry may not have "${name}"`);
   const seq = head.seq + 1;
-  const body = canonicalJson({ ...entry, seq, at: new Date(atMs).toISOString() });
+  const body = canonicalJson({ ...(bounded(entry) as AuditEntry), seq, at: new Date(atMs).toISOString() });
   const hash = hashOf(head.hash, body);
   return { head: { seq, hash }, line: lineOf(body, head.hash, hash) };
 }
@@ -54,6 +55,17 @@ export function link(head: ChainHead, entry: AuditEntry, atMs: number): { head: 
 /** SHA-256 over the bytes of the hash before and the canonical text of the row without `prev` and `hash`; hex. */
 export function hashOf(prev: string, body: string): string {
   return createHash('sha256').update(prev, 'hex').update(body).digest('hex');
+}
+
+/** What requests say reaches rows, so no text is longer than one needs, and each has a canonical form. */
+function bounded(value: AuditValue | undefined): AuditValue | undefined {
+  if (typeof value === 'string') {
+    const text = value.length > MAX_AUDIT_TEXT_CHARS ? `${value.slice(0, MAX_AUDIT_TEXT_CHARS)}…` : value;
+    return text.toWellFormed();
+  }
+  if (typeof value !== 'object' || value === null) return value;
+  if (Array.isArray(value)) return value.map((item: AuditValue) => bounded(item) ?? null);
+  return Object.fromEntries(Object.entries(value).map(([name, member]) => [name, bounded(member)]));
 }
 
 /** How a row is written: `body` is its canonical text without `prev` and `hash`. */

@@ -46,6 +46,7 @@ import {
   tripOnLimit,
   warn,
 } from './session.ts';
+import { MONEY_CODES, tellAdmitted, tellClaimed, tellDenied, tellEnded, tellNotExtended } from './session-log.ts';
 import { allowance, counted } from './velocity.ts';
 
 const LIMIT_CODES = { spend: 'spend-limit-exceeded', tokens: 'token-limit-exceeded' } as const;
@@ -59,7 +60,12 @@ export function admit(session: Session, request: AdmitRequest, nowMs: number): D
   const known = session.ledger.open.get(request.id);
   if (known !== undefined) return grantedAnswer(session, known, { write: false, events: [] }, nowMs);
   session.rules = request.rules;
+  const decision = decide(session, request, nowMs);
+  if (!decision.answer.admitted) tellDenied(session.trail, request, decision.answer.denial, nowMs);
+  return decision;
+}
 
+function decide(session: Session, request: AdmitRequest, nowMs: number): Decision<AdmitAnswer> {
   const denial =
     endedDenial(session, request.id) ??
     standingDenial(session, nowMs) ??
@@ -116,6 +122,7 @@ function openHold(
   const longerLease = request.leaseMs > session.longestLeaseMs;
   session.longestLeaseMs = Math.max(session.longestLeaseMs, request.leaseMs);
   if (request.idempotency !== null) beginKey(session, request.idempotency);
+  tellAdmitted(session.trail, request, hold, nowMs);
   const write = opening === 'write' || longerLease || request.idempotency !== null || events.length > 0;
   return grantedAnswer(session, hold, { write, events }, nowMs);
 }
@@ -146,16 +153,15 @@ export function extend(session: Session, request: ExtendRequest, nowMs: number):
   const found = claim(session.ledger, request.receipt, claimedLeaseMs(session, request.receipt, nowMs));
   if (found === null) return notExtended(lostHold());
   const { hold, claimed } = found;
+  if (claimed) tellClaimed(session.trail, hold, request.receipt.generation, nowMs);
   const wanted = { microUsd: request.microUsd, tokens: request.tokens };
   const opening = extendHold(session.ledger, hold, wanted, nowMs);
   if (opening === 'refused') {
     const dimension = dimensionOver(session, minus(wanted, hold.amounts));
-    return {
-      ...notExtended(
-        limitDenial(session, dimension, 'The answer was cut where the session can pay for no more of it.'),
-      ),
-      write: true,
-    };
+    const what = 'The answer was cut where the session can pay for no more of it.';
+    const denial = limitDenial(session, dimension, what);
+    tellNotExtended(session.trail, hold.id, denial, nowMs);
+    return { ...notExtended(denial), write: true };
   }
   const events = warn(session, nowMs);
   return {
@@ -174,6 +180,7 @@ export function watch(session: Session, request: WatchRequest, nowMs: number): D
   const found = claim(session.ledger, request.receipt, claimedLeaseMs(session, request.receipt, nowMs));
   if (found === null) return { answer: { cut: true, denial: lostHold() }, write: false, events: [] };
   const { hold, claimed } = found;
+  if (claimed) tellClaimed(session.trail, hold, request.receipt.generation, nowMs);
   renew(
     session.ledger,
     hold,
@@ -235,13 +242,18 @@ function conclude(
   nowMs: number,
   how: { end: (hold: Hold) => LedgerEntry; endLate: () => LedgerEntry | null },
 ): Decision<SettleAnswer> {
-  const hold = claim(session.ledger, receipt, claimedLeaseMs(session, receipt, nowMs))?.hold ?? null;
+  const found = claim(session.ledger, receipt, claimedLeaseMs(session, receipt, nowMs));
+  if (found?.claimed === true) tellClaimed(session.trail, found.hold, receipt.generation, nowMs);
+  const hold = found?.hold ?? null;
+  const told = session.ledger.pending.length;
   const entry = hold === null ? how.endLate() : how.end(hold);
   if (entry === null) {
     const events = freeze(session, receipt.id, nowMs);
     return { answer: { state: 'frozen', costMicroUsd: microUsd(0) }, write: true, events };
   }
   if (hold !== null) concludeKey(session, hold, entry.costMicroUsd > 0);
+  // What had ended before is answered again, and told once.
+  if (session.ledger.pending.length > told) tellEnded(session.trail, entry, nowMs);
   const answer: SettleAnswer = {
     state: entry.state === 'open' ? 'settled' : entry.state,
     costMicroUsd: entry.costMicroUsd,
@@ -254,6 +266,7 @@ export function expireDue(session: Session, nowMs: number): Decision<number> {
   const holds = new Map(session.ledger.open);
   const ended = expire(session.ledger, nowMs);
   for (const entry of ended) {
+    tellEnded(session.trail, entry, nowMs);
     const hold = holds.get(entry.id);
     if (hold !== undefined) concludeKey(session, hold, entry.costMicroUsd > 0);
   }
@@ -280,8 +293,6 @@ function deny(
   const aboutMoney = MONEY_CODES.has(denial.code);
   return { answer, events, write: write || (aboutMoney && session.ledger.dirty) };
 }
-
-const MONEY_CODES: ReadonlySet<string> = new Set(['spend-limit-exceeded', 'token-limit-exceeded', 'spend-held']);
 
 function denyAtLimit(
   session: Session,

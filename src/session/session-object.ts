@@ -2,6 +2,9 @@
 // admission.ts's; here is only when to write, whom to wake and what to tell the control object. It never awaits between
 // reading and changing the ledger, and carries no stream.
 import { DurableObject } from 'cloudflare:workers';
+import type { ChainHead } from '../audit/chain.ts';
+import { signCheckpoint } from '../audit/checkpoint.ts';
+import { isCheckpointDue, placeCheckpoint, takeLines } from '../audit/trail.ts';
 import {
   BATCH_DELAY_MS,
   IDLE_WRITE_DELAY_MS,
@@ -13,7 +16,6 @@ import {
 import { type ControlNamespace, controlClient } from '../rpc/control-client.ts';
 import type {
   Act,
-  AdmissionRules,
   AdmitAnswer,
   AdmitRequest,
   CreateAnswer,
@@ -23,13 +25,15 @@ import type {
   LimitsPatch,
   Receipt,
   SessionAnswer,
-  SessionIdentity,
   SessionRpc,
   SettleAnswer,
   Settlement,
   WatchAnswer,
   WatchRequest,
 } from '../rpc/session-rpc.ts';
+import { loadSigningKeys } from '../signing/signing-keys.ts';
+import type { Denial } from '../denial.ts';
+import { deploymentIdOf, isHalted } from '../deployment.ts';
 import { admit, cutDenial, expireDue, extend, settle, voidHold, watch } from './admission.ts';
 import { knows, nextExpiryMs, openEntries, remember } from './ledger.ts';
 import { commit, confirm, isUnsealed, needsSeal } from './ledger-commit.ts';
@@ -52,9 +56,13 @@ import { SessionStore, type SessionWrite } from './session-store.ts';
 
 interface Env {
   readonly CONTROL: ControlNamespace;
+  readonly SESSION_SIGNING_KEYS?: string;
+  readonly DEPLOYMENT_ID?: string;
+  readonly ISSUER?: string;
 }
 
 const OPEN_ENTRIES_CURSOR = 'open';
+const HALTED: Denial = { code: 'kill-switch-active', detail: 'Everything is stopped by an operator.' };
 
 export class SessionObject extends DurableObject<Env> implements SessionRpc {
   readonly #store: SessionStore;
@@ -69,13 +77,18 @@ export class SessionObject extends DurableObject<Env> implements SessionRpc {
   #flushing = false;
   /** The count of refusals rides with other writes, or goes alone when nothing else is to be written. */
   #deniedOnDisk = 0;
+  /** How far the log is known to be on disk: a checkpoint is never signed over more. */
+  #durableLog: ChainHead | null = null;
   readonly #watchers = new Map<string, (answer: WatchAnswer) => void>();
+  readonly #isHalted: boolean;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
+    this.#isHalted = isHalted({ ...env });
     this.#store = new SessionStore(ctx.storage);
     const head = this.#store.readHead();
-    this.#session = head === null ? null : loadSession(head, Date.now());
+    this.#session = head === null ? null : loadSession(head, deploymentIdOf({ ...env }), Date.now());
+    this.#durableLog = this.#session?.trail.head ?? null;
     this.#deniedOnDisk = this.#session?.counts.denied ?? 0;
     // What is in doubt from now on has its end, and the alarm for it, on disk.
     if (this.#session?.ledger.dirty === true) this.#writeNow(this.#session);
@@ -86,6 +99,7 @@ export class SessionObject extends DurableObject<Env> implements SessionRpc {
   // ------------------------------------------------------------------------------------------------ for the data plane
 
   async admit(request: AdmitRequest): Promise<AdmitAnswer> {
+    if (this.#isHalted) return { admitted: false, denial: HALTED, standing: null, revocation: null };
     const session = this.#session;
     if (session === null) {
       const denial = { code: 'credential-invalid', detail: 'No such session was issued.' } as const;
@@ -119,6 +133,8 @@ export class SessionObject extends DurableObject<Env> implements SessionRpc {
   }
 
   async watch(request: WatchRequest): Promise<WatchAnswer> {
+    // A Worker that began before HALT was set runs on; its objects do not, so its streams hear of it here.
+    if (this.#isHalted) return { cut: true, denial: HALTED };
     const session = this.#created();
     const { id } = request.receipt;
     this.#recallEntry(session, id);
@@ -138,12 +154,12 @@ export class SessionObject extends DurableObject<Env> implements SessionRpc {
 
   // --------------------------------------------------------------------------------------------- for the control plane
 
-  async create(request: { session: SessionIdentity; rules: AdmissionRules; act: Act }): Promise<CreateAnswer> {
+  async create({ session: identity, rules, act }: Parameters<SessionRpc['create']>[0]): Promise<CreateAnswer> {
     if (this.#session !== null) return { created: false };
-    const session = createSession(request.session, request.rules, Date.now());
+    const session = createSession(identity, { rules, act, deployment: deploymentIdOf({ ...this.env }) }, Date.now());
     this.#session = session;
     this.#writeNow(session);
-    this.#announce(session, { event: 'created', ...request.act });
+    this.#announce(session, { event: 'created', ...act });
     return { created: true, view: viewOf(session, Date.now()) };
   }
 
@@ -155,7 +171,7 @@ export class SessionObject extends DurableObject<Env> implements SessionRpc {
     const session = this.#session;
     const now = Date.now();
     if (session === null || standingDenial(session, now) !== null) return this.#view();
-    this.#reply(session, renewEnd(session, expiresAtMs, act));
+    this.#reply(session, renewEnd(session, expiresAtMs, act, now));
     return this.#view();
   }
 
@@ -275,10 +291,11 @@ export class SessionObject extends DurableObject<Env> implements SessionRpc {
   #takeWrite(session: Session, how: { gated: boolean }): SessionWrite {
     const atMs = Date.now();
     const { image, entries } = commit(session.ledger, how, atMs);
+    const lines = takeLines(session.trail, atMs);
     const keys = new Map([...session.keys].filter(([key]) => session.changedKeys.has(key)));
     session.changedKeys.clear();
     this.#deniedOnDisk = session.counts.denied;
-    return { atMs, image: imageOf(session, image), entries, keys };
+    return { atMs, image: imageOf(session, image), entries, lines, keys };
   }
 
   /** Resolves once everything that memory holds now is durable. */
@@ -310,13 +327,15 @@ export class SessionObject extends DurableObject<Env> implements SessionRpc {
     const waiting = this.#waiting;
     this.#waiting = [];
     try {
+      const sealing = needsSeal(session.ledger, Date.now());
+      // The seal carries the signature of what is on disk before it.
+      if (sealing) await this.#sign(session);
       const counted = this.#deniedOnDisk !== session.counts.denied;
-      if (session.ledger.dirty || counted || needsSeal(session.ledger, Date.now())) {
-        await Promise.all([this.#store.writeBatch(this.#takeWrite(session, { gated: false })), this.#store.sync()]);
-      } else {
-        await this.#store.sync();
-      }
+      const write = session.ledger.dirty || counted || sealing ? this.#takeWrite(session, { gated: false }) : null;
+      const log = session.trail.head;
+      await Promise.all([write === null ? null : this.#store.writeBatch(write), this.#store.sync()]);
       confirm(session.ledger);
+      this.#durableLog = log;
       for (const { resolve } of waiting) resolve();
     } catch (error) {
       for (const { reject } of waiting) reject(error);
@@ -326,6 +345,22 @@ export class SessionObject extends DurableObject<Env> implements SessionRpc {
     }
     if (session.ledger.dirty || this.#waiting.length > 0) this.#flushWithin(BATCH_DELAY_MS);
     else if (isUnsealed(session.ledger)) this.#flushWithin(SEAL_AFTER_MS);
+    if (this.#durableLog !== null && isCheckpointDue(session.trail, this.#durableLog, Date.now()))
+      await this.#sign(session);
+  }
+
+  /** Signs the log as far as it is on disk. The signature goes there with the next write. */
+  async #sign(session: Session): Promise<void> {
+    const { trail } = session;
+    const head = this.#durableLog;
+    if (head === null || head.seq <= trail.signed.seq) return;
+    const atMs = Date.now();
+    try {
+      const keys = await loadSigningKeys(this.env.SESSION_SIGNING_KEYS ?? '');
+      placeCheckpoint(trail, { ...head, atMs, jws: await signCheckpoint({ ...trail.name, ...head, atMs }, keys) });
+    } catch (error) {
+      console.warn(JSON.stringify({ event: 'session.checkpoint-failed', log: trail.name.log, error: String(error) }));
+    }
   }
 
   // ------------------------------------------------------------------------------------------------- telling the others

@@ -13,20 +13,26 @@ const SEGMENT_PREFIX = 'entries/';
 const KEY_PREFIX = 'idempotency/';
 /** Entries in one segment: with 600 bytes each it stays far below the 2 MiB that a value may have. */
 const SEGMENT_ENTRIES = 1_000;
+/** Lines of the log in one segment: rows have some hundred bytes, and may have thousands. */
+const SEGMENT_LOG_CHARS = 400_000;
 /** Request ids carry their time (RFC 9562, section 5.7), from clocks that agree within this. */
 const CLOCK_TOLERANCE_MS = 120_000;
 
-/** The entries that one write carried. */
+/** The entries and the lines of the log that one write carried. */
 interface Segment {
   /** When they were written: each had ended by then. */
   readonly atMs: number;
   readonly entries: readonly LedgerEntry[];
+  /** Lines of the log, each ended by a newline; absent where there are none. */
+  readonly log?: string;
 }
 
 export interface SessionWrite {
   readonly atMs: number;
   readonly image: SessionImage;
   readonly entries: readonly LedgerEntry[];
+  /** Of the session's log: rows and checkpoints, without newlines. */
+  readonly lines: readonly string[];
   readonly keys: ReadonlyMap<string, KeyRecord>;
 }
 
@@ -99,16 +105,49 @@ export class SessionStore {
     return { entries, nextCursor: null };
   }
 
-  #rows({ atMs, image, entries, keys }: SessionWrite): [string, unknown][] {
+  /** Lines of the log, oldest first. The cursor is the name of the next segment. */
+  logPage({ cursor, limit }: { cursor: string | null; limit: number }): { lines: string[]; nextCursor: string | null } {
+    const lines: string[] = [];
+    const start = SEGMENT_PREFIX + (cursor ?? '');
+    for (const [key, { log = '' }] of this.#storage.kv.list<Segment>({ prefix: SEGMENT_PREFIX, start })) {
+      const more = log.split('\n').slice(0, -1);
+      if (lines.length > 0 && lines.length + more.length > limit) {
+        return { lines, nextCursor: key.slice(SEGMENT_PREFIX.length) };
+      }
+      lines.push(...more);
+    }
+    return { lines, nextCursor: null };
+  }
+
+  #rows({ atMs, image, entries, lines, keys }: SessionWrite): [string, unknown][] {
     const rows: [string, unknown][] = [[HEAD, image]];
-    for (let at = 0; at < entries.length; at += SEGMENT_ENTRIES) {
-      const segment: Segment = { atMs, entries: entries.slice(at, at + SEGMENT_ENTRIES) };
+    const logs = joined(lines);
+    for (let index = 0; index * SEGMENT_ENTRIES < entries.length || index < logs.length; index += 1) {
+      const log = logs[index];
+      const segment: Segment = {
+        atMs,
+        entries: entries.slice(index * SEGMENT_ENTRIES, (index + 1) * SEGMENT_ENTRIES),
+        ...(log === undefined ? {} : { log }),
+      };
       rows.push([segmentName(this.#nextSegment), segment]);
       this.#nextSegment += 1;
     }
     for (const [key, record] of keys) rows.push([KEY_PREFIX + key, record]);
     return rows;
   }
+}
+
+/** Lines as texts that each fit into a segment. */
+function joined(lines: readonly string[]): string[] {
+  const texts: string[] = [];
+  let text = '';
+  for (const line of lines) {
+    text += `${line}\n`;
+    if (text.length < SEGMENT_LOG_CHARS) continue;
+    texts.push(text);
+    text = '';
+  }
+  return text === '' ? texts : [...texts, text];
 }
 
 const segmentName = (index: number): string => SEGMENT_PREFIX + String(index).padStart(10, '0');

@@ -1,6 +1,8 @@
 // One session: its standing, its ledger and the decisions on them. Functions of (session, command, now) that change the
 // session they are given, which has one owner. They know no storage: `write: true` in a decision means that it must be
 // on disk before the answer leaves.
+import { type LogName, sessionLog } from '../audit/chain.ts';
+import { emptyTrail, loadTrail, tell, type Trail, type TrailImage, trailImageOf } from '../audit/trail.ts';
 import type { Denial } from '../denial.ts';
 import { MAX_TOKENS, SESSION_GRACE_MS, STREAM_LEASE_MS, TOO_BIG_IN_A_ROW_TRIPS } from '../limits.ts';
 import { formatUsd, microUsd } from '../money.ts';
@@ -17,10 +19,12 @@ import type {
   Trip,
   Warning,
 } from '../rpc/session-rpc.ts';
+import { sessionName } from '../rpc/session-name.ts';
 import type { Amounts } from './amounts.ts';
 import { leastUsefulOf } from './grant.ts';
 import { type Ledger, availableOf, consumedOf, doubtOf, emptyLedger, leftOf } from './ledger.ts';
 import { type LedgerImage, load as loadLedger } from './ledger-commit.ts';
+import { limitsOf, tellCreated, timeOf } from './session-log.ts';
 import { NO_VELOCITY, type Velocity, allowance, spentAllowance } from './velocity.ts';
 
 export interface Session {
@@ -30,6 +34,8 @@ export interface Session {
   /** The policy's, as of the last admission. */
   rules: AdmissionRules;
   readonly ledger: Ledger;
+  /** The session's log. */
+  readonly trail: Trail;
   velocity: Velocity;
   /** When the warning of a dimension was given; null while below the threshold. */
   warned: { readonly spend: number | null; readonly tokens: number | null };
@@ -63,6 +69,8 @@ export interface SessionImage {
   readonly limits: SessionLimits;
   readonly rules: AdmissionRules;
   readonly ledger: LedgerImage;
+  /** Absent where a version without logs wrote it: the log begins with what comes next. */
+  readonly trail?: TrailImage;
   readonly velocity: Velocity;
   readonly warned: Session['warned'];
   readonly warnings: Session['warnings'];
@@ -91,13 +99,18 @@ export interface Decision<T> {
   readonly events: readonly SessionEvent[];
 }
 
-export function createSession(identity: SessionIdentity, rules: AdmissionRules, nowMs: number): Session {
-  return {
+export function createSession(
+  identity: SessionIdentity,
+  { rules, act, deployment }: { readonly rules: AdmissionRules; readonly act: Act; readonly deployment: string },
+  nowMs: number,
+): Session {
+  const session: Session = {
     identity,
     createdAtMs: nowMs,
     limits: identity.limits,
     rules,
     ledger: emptyLedger(amountsOf(identity.limits)),
+    trail: emptyTrail(logOf(identity, deployment), nowMs),
     velocity: NO_VELOCITY,
     warned: { spend: null, tokens: null },
     warnings: [],
@@ -112,6 +125,12 @@ export function createSession(identity: SessionIdentity, rules: AdmissionRules, 
     changedKeys: new Set(),
     keyCount: 0,
   };
+  tellCreated(session.trail, identity, act, nowMs);
+  return session;
+}
+
+function logOf({ issuer, sid }: SessionIdentity, deployment: string): LogName {
+  return sessionLog(deployment, sessionName(issuer, sid));
 }
 
 /** A session's limits as the ledger counts them; an absent token limit is the largest number of tokens there is. */
@@ -131,6 +150,7 @@ export function changeLimits(session: Session, patch: LimitsPatch, act: Act, now
   session.limits = { ...session.limits, ...patch };
   session.ledger.limit = amountsOf(session.limits);
   session.ledger.dirty = true;
+  tell(session.trail, { event: 'limits-changed', limits: limitsOf(session.limits), ...act }, nowMs);
   const left = leftOf(session.ledger);
   const enough = leastUsefulOf(session.ledger.limit, session.rules.leastUsefulMicroUsd);
   const canGoOn = left.microUsd >= enough.microUsd && left.tokens >= enough.tokens;
@@ -143,8 +163,9 @@ export function changeLimits(session: Session, patch: LimitsPatch, act: Act, now
 }
 
 /** Moves the session's end. Limits, spend and pins stay. */
-export function renewEnd(session: Session, expiresAtMs: number, act: Act): Decision<null> {
+export function renewEnd(session: Session, expiresAtMs: number, act: Act, nowMs: number): Decision<null> {
   session.identity = { ...session.identity, expiresAtMs };
+  tell(session.trail, { event: 'renewed', expires_at: timeOf(expiresAtMs), ...act }, nowMs);
   session.ledger.dirty = true;
   return { answer: null, write: true, events: [{ event: 'renewed', ...act }] };
 }
@@ -153,6 +174,7 @@ export function renewEnd(session: Session, expiresAtMs: number, act: Act): Decis
 export function revoke(session: Session, act: Act, nowMs: number): Decision<null> {
   if (session.revocation !== null) return { answer: null, write: false, events: [] };
   session.revocation = { atMs: nowMs, reason: act.reason, by: act.by };
+  tell(session.trail, { event: 'revoked', ...act }, nowMs);
   session.ledger.dirty = true;
   return { answer: null, write: true, events: [{ event: 'revoked', ...act }] };
 }
@@ -160,6 +182,7 @@ export function revoke(session: Session, act: Act, nowMs: number): Decision<null
 /** Closes an open breaker by hand, a frozen ledger's too. Revives no revoked session. */
 export function reset(session: Session, act: Act, nowMs: number): Decision<null> {
   if (session.breaker.state === 'closed') return { answer: null, write: false, events: [] };
+  tell(session.trail, { event: 'reset', was: session.breaker.reason, ...act }, nowMs);
   session.breaker = { state: 'closed', sinceMs: nowMs, reason: null };
   session.tooBigInARow = 0;
   session.ledger.dirty = true;
@@ -192,6 +215,7 @@ export function giveWarning(session: Session, warning: Warning, nowMs: number): 
   session.warned = { ...session.warned, [dimension]: nowMs };
   session.warnings = [...session.warnings, { warning, atMs: nowMs }].slice(-MAX_WARNINGS);
   session.ledger.dirty = true;
+  tell(session.trail, { event: 'warned', warning }, nowMs);
   return { event: 'warned', warning };
 }
 
@@ -235,6 +259,7 @@ export function tripOnLimit(session: Session, dimension: 'spend' | 'tokens', now
   const tooBig = session.tooBigInARow >= TOO_BIG_IN_A_ROW_TRIPS ? { too_big_in_a_row: session.tooBigInARow } : {};
   session.trip = { atMs: nowMs, reason, evidence: { ...evidence, ...tooBig } };
   ledger.dirty = true;
+  tell(session.trail, { event: 'tripped', reason, evidence: session.trip.evidence }, nowMs);
   const tripped: SessionEvent = { event: 'tripped', trip: session.trip };
   if (session.rules.onLimit === 'pause') {
     session.breaker = { state: 'open', sinceMs: nowMs, reason };
@@ -248,6 +273,7 @@ export function freeze(session: Session, receiptId: string, nowMs: number): Sess
   session.breaker = { state: 'open', sinceMs: nowMs, reason: 'ledger-frozen' };
   session.trip = { atMs: nowMs, reason: 'ledger-frozen', evidence: { receipt: receiptId } };
   session.ledger.dirty = true;
+  tell(session.trail, { event: 'ledger-frozen', receipt: receiptId }, nowMs);
   return [{ event: 'ledger-frozen', receiptId }];
 }
 
@@ -335,6 +361,7 @@ export function viewOf(session: Session, nowMs: number): SessionView {
 
 // ------------------------------------------------------------------------------------------------------------- images
 
+/** What to write of a session, once its ledger is committed and its log's lines are taken. */
 export function imageOf(session: Session, ledger: LedgerImage): SessionImage {
   const { identity, createdAtMs, limits, rules, velocity, warned, warnings, tooBigInARow, counts } = session;
   const { breaker, revocation, trip, reported, longestLeaseMs, keyCount } = session;
@@ -345,6 +372,7 @@ export function imageOf(session: Session, ledger: LedgerImage): SessionImage {
     limits,
     rules,
     ledger,
+    trail: trailImageOf(session.trail),
     velocity,
     warned,
     warnings,
@@ -360,8 +388,8 @@ export function imageOf(session: Session, ledger: LedgerImage): SessionImage {
 }
 
 /** The session of a new incarnation. An unclean end (something in doubt) also leaves the velocity without allowance. */
-export function loadSession(image: SessionImage, nowMs: number): Session {
-  const { version: _version, ledger: ledgerImage, ...rest } = image;
+export function loadSession(image: SessionImage, deployment: string, nowMs: number): Session {
+  const { version: _version, ledger: ledgerImage, trail, ...rest } = image;
   const lastLeaseMs = Math.min(nowMs + image.longestLeaseMs, image.identity.expiresAtMs + SESSION_GRACE_MS);
   const ledger = loadLedger(ledgerImage, lastLeaseMs);
   const clean = !ledger.doubt.has(ledgerImage.generation);
@@ -369,6 +397,7 @@ export function loadSession(image: SessionImage, nowMs: number): Session {
   return {
     ...rest,
     ledger,
+    trail: trail === undefined ? emptyTrail(logOf(image.identity, deployment), nowMs) : loadTrail(trail),
     velocity: clean || perMinute === null ? image.velocity : spentAllowance(perMinute, nowMs),
     keys: new Map(),
     changedKeys: new Set(),

@@ -62,6 +62,17 @@ export async function readSigningKeys(text: string): Promise<KeyRingReading> {
   return { ok: true, keys: { signer, byKid } };
 }
 
+let loaded: { readonly text: string; readonly keys: KeyRing } | null = null;
+
+/** The ring of a secret that was checked when the Worker started; kept, because importing keys costs a millisecond. Throws. */
+export async function loadSigningKeys(text: string): Promise<KeyRing> {
+  if (loaded?.text === text) return loaded.keys;
+  const reading = await readSigningKeys(text);
+  if (!reading.ok) throw new Error(`SESSION_SIGNING_KEYS: ${reading.reason}`);
+  loaded = { text, keys: reading.keys };
+  return reading.keys;
+}
+
 async function readSigningKey(jwk: JsonValue): Promise<SigningKey | string> {
   if (!isJsonObject(jwk)) return 'not an object';
   const { kid } = jwk;

@@ -1,6 +1,7 @@
 // Sessions and requests to start tests from.
 import { type MicroUsd, microUsd } from '../../src/money.ts';
 import type {
+  Act,
   AdmissionRules,
   AdmitAnswer,
   AdmitRequest,
@@ -11,6 +12,7 @@ import type {
 import { type Session, createSession } from '../../src/session/session.ts';
 
 export const NOW_MS = 1_800_000_000_000;
+export const ACT: Act = { by: 'test', reason: 'test' };
 export const RULES: AdmissionRules = { warnAt: 0.9, onLimit: 'revoke', leastUsefulMicroUsd: null };
 
 export const usd = (dollars: number): MicroUsd => microUsd(Math.round(dollars * 1_000_000));
@@ -30,7 +32,8 @@ export function identity(limits: Partial<SessionLimits> = {}, more: Partial<Sess
 }
 
 export function givenSession(limits: Partial<SessionLimits> = {}, rules: Partial<AdmissionRules> = {}): Session {
-  return createSession(identity(limits), { ...RULES, ...rules }, NOW_MS);
+  const how = { rules: { ...RULES, ...rules }, act: ACT, deployment: 'test' };
+  return createSession(identity(limits), how, NOW_MS);
 }
 
 /** A demand of a fixed price; tokens where given. */

@@ -44,6 +44,7 @@ async function stored<T>(name: string, entries: readonly LedgerEntry[], ask: (st
         atMs: NOW_MS + index * 1_000,
         image: imageOf(session, image),
         entries: [entry],
+        lines: [],
         keys: new Map(),
       });
     }

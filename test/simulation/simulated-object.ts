@@ -94,7 +94,7 @@ export class SimulatedObject {
     this.#awaitingFlight = [];
     this.#awaitingNext = [];
     this.#nowMs = options.nowMs;
-    this.#memory = this.#domain.session.loadSession(structuredClone(this.#durable.image), options.nowMs);
+    this.#memory = this.#domain.session.loadSession(structuredClone(this.#durable.image), 'simulation', options.nowMs);
   }
 
   /** The end of the constructor: what the crash put in doubt is written down with its end. */

@@ -28,6 +28,7 @@ export interface SimulationResult {
 class Violation extends Error {}
 
 const RULES: AdmissionRules = { warnAt: 0.9, onLimit: 'pause', leastUsefulMicroUsd: null };
+const CREATION = { rules: RULES, act: { by: 'simulation', reason: 'to be simulated' }, deployment: 'simulation' };
 const START_MS = 1_800_000_000_000;
 const LIFE_MS = 24 * 3_600_000;
 const LEASE_MS = 60_000;
@@ -99,7 +100,7 @@ class Life {
       },
       expiresAtMs: START_MS + LIFE_MS,
     };
-    this.#object = new SimulatedObject(domain, domain.session.createSession(identity, RULES, START_MS));
+    this.#object = new SimulatedObject(domain, domain.session.createSession(identity, CREATION, START_MS));
   }
 
   step(): void {

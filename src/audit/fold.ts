@@ -1,0 +1,60 @@
+// Folds floods: of identical denials the first is a row at once, and those that repeat it within a window are counted
+// into one more. Decides nothing about what is identical, and is never asked about money.
+import { AUDIT_FOLD_WINDOW_MS, MAX_OPEN_FOLDS } from '../limits.ts';
+import type { AuditEntry } from './chain.ts';
+
+/** Repetitions of one entry that no row tells of yet. */
+export interface Fold {
+  /** The row of all of them, without their number and times. */
+  readonly entry: AuditEntry;
+  readonly openedAtMs: number;
+  readonly count: number;
+  readonly firstMs: number;
+  readonly lastMs: number;
+}
+
+export type Folds = Map<string, Fold>;
+
+/** What is to be written now. */
+export interface Due {
+  readonly entry: AuditEntry;
+  readonly atMs: number;
+}
+
+/**
+ * Counts `first` where one of the same `key` was written within the window, as `repeated`; else opens a window with it.
+ * Answers the rows to write, in order: what the window before had counted, and the entry itself.
+ */
+export function fold(
+  folds: Folds,
+  { key, first, repeated }: { readonly key: string; readonly first: AuditEntry; readonly repeated: AuditEntry },
+  nowMs: number,
+): readonly Due[] {
+  const open = folds.get(key);
+  if (open !== undefined && nowMs - open.openedAtMs < AUDIT_FOLD_WINDOW_MS) {
+    const { count, firstMs } = open;
+    folds.set(key, { ...open, count: count + 1, firstMs: count === 0 ? nowMs : firstMs, lastMs: nowMs });
+    return [];
+  }
+  const due = open === undefined ? [] : close(folds, key, open, nowMs);
+  const [oldest] = folds;
+  if (oldest !== undefined && folds.size >= MAX_OPEN_FOLDS) due.push(...close(folds, oldest[0], oldest[1], nowMs));
+  folds.set(key, { entry: repeated, openedAtMs: nowMs, count: 0, firstMs: nowMs, lastMs: nowMs });
+  return [...due, { entry: first, atMs: nowMs }];
+}
+
+/** The rows of windows that are over; of all of them where `all` says so. */
+export function closeFolds(folds: Folds, nowMs: number, { all }: { readonly all: boolean }): readonly Due[] {
+  const due: Due[] = [];
+  for (const [key, open] of folds) {
+    if (all || nowMs - open.openedAtMs >= AUDIT_FOLD_WINDOW_MS) due.push(...close(folds, key, open, nowMs));
+  }
+  return due;
+}
+
+function close(folds: Folds, key: string, { entry, count, firstMs, lastMs }: Fold, nowMs: number): Due[] {
+  folds.delete(key);
+  if (count === 0) return [];
+  const times = { from: new Date(firstMs).toISOString(), to: new Date(lastMs).toISOString() };
+  return [{ entry: { ...entry, count, ...times }, atMs: nowMs }];
+}

@@ -1,0 +1,105 @@
+// A log as it leaves the deployment: NDJSON of one header, rows, checkpoints, and a last line that says how many rows there
+// were. Writes and reads single lines; whether they belong together is verifier.ts's.
+import type { JsonObject } from '../json/small-json.ts';
+import { isJsonObject, readStrictJson } from '../json/small-json.ts';
+import { canonicalJson } from './canonical-json.ts';
+import { hashOf, lineOf, type LogName } from './chain.ts';
+import { type CheckpointKeys, type CheckpointReading, readCheckpoint } from './checkpoint.ts';
+
+const FORMAT = 1;
+const SHA256_HEX = /^[0-9a-f]{64}$/;
+
+export interface RowLine {
+  readonly kind: 'row';
+  readonly seq: number;
+  readonly prev: string;
+  readonly hash: string;
+  /** What the hash has to be for this row and the `prev` that it states. */
+  readonly computed: string;
+  readonly members: JsonObject;
+}
+
+export type LogLine =
+  | { readonly kind: 'header'; readonly name: LogName }
+  | RowLine
+  | { readonly kind: 'checkpoint'; readonly reading: CheckpointReading }
+  /** An entry of the ledger in an archive: bound to the log by the digest in its last rows. */
+  | { readonly kind: 'ledger'; readonly text: string }
+  | { readonly kind: 'end'; readonly rows: number; readonly archive: boolean }
+  | { readonly kind: 'malformed'; readonly reason: string };
+
+export function headerLine({ deployment, log }: LogName): string {
+  return JSON.stringify({ format: FORMAT, deployment, log });
+}
+
+export function checkpointLine(jws: string): string {
+  return JSON.stringify({ checkpoint: jws });
+}
+
+export function ledgerLine(entry: object): string {
+  return JSON.stringify({ ledger: entry });
+}
+
+/** The last line: without it a file was cut off. */
+export function endLine(how: 'end' | 'archive', rows: number): string {
+  return JSON.stringify({ [how]: { rows } });
+}
+
+/** Reads one line without its newline. Checkpoints are checked against `keys`; null: their signatures are not checked. */
+export async function readLogLine(text: string, keys: CheckpointKeys | null): Promise<LogLine> {
+  const object = parse(text);
+  if (object === null) return malformed('not a JSON object');
+  if ('seq' in object) return readRow(object, text);
+  if (typeof object['checkpoint'] === 'string') {
+    return { kind: 'checkpoint', reading: await readCheckpoint(object['checkpoint'], keys) };
+  }
+  if (isJsonObject(object['ledger'])) return { kind: 'ledger', text };
+  return readFrame(object);
+}
+
+function readRow(object: JsonObject, text: string): LogLine {
+  const { prev, hash, ...body } = object;
+  const { seq } = body;
+  if (typeof seq !== 'number' || !Number.isSafeInteger(seq) || seq < 1) return malformed('"seq" is not a row number');
+  if (!isHash(prev) || !isHash(hash)) return malformed('"prev" or "hash" is not a SHA-256 in hex');
+  let canonical: string;
+  try {
+    canonical = canonicalJson(body);
+  } catch {
+    return malformed('has no canonical form');
+  }
+  // Rows that were written by someone else's JSON library still count; a name given twice would be read in two ways.
+  if (lineOf(canonical, prev, hash) !== text && !readStrictJson(text).ok) return malformed('can be read in two ways');
+  return { kind: 'row', seq, prev, hash, computed: hashOf(prev, canonical), members: body };
+}
+
+function readFrame(object: JsonObject): LogLine {
+  const { format, deployment, log } = object;
+  if (format === FORMAT && typeof deployment === 'string' && typeof log === 'string') {
+    return { kind: 'header', name: { deployment, log } };
+  }
+  for (const how of ['end', 'archive'] as const) {
+    const end = object[how];
+    if (isJsonObject(end) && typeof end['rows'] === 'number') {
+      return { kind: 'end', rows: end['rows'], archive: how === 'archive' };
+    }
+  }
+  return malformed('neither a row nor anything else that belongs in a log');
+}
+
+function parse(text: string): JsonObject | null {
+  try {
+    const value = JSON.parse(text) as JsonObject[string];
+    return isJsonObject(value) ? value : null;
+  } catch {
+    return null;
+  }
+}
+
+function isHash(value: unknown): value is string {
+  return typeof value === 'string' && SHA256_HEX.test(value);
+}
+
+function malformed(reason: string): LogLine {
+  return { kind: 'malformed', reason };
+}
