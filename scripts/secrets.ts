@@ -3,8 +3,9 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { appendFileSync, chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { text as readAll } from 'node:stream/consumers';
-import { parseEnv } from 'node:util';
+import { parseArgs, parseEnv } from 'node:util';
 import { exportJWK, generateKeyPair } from 'jose';
+import { readAdminTokens } from '../src/credential/admin-token.ts';
 import { readSigningKeys } from '../src/signing/signing-keys.ts';
 
 export interface AdminSecret {
@@ -25,6 +26,10 @@ const DEV_VARS_HEADER = '# Secrets of this machine. Made on first start; never c
 const USAGE = `usage: npm run secrets -- make SESSION_SIGNING_KEYS   a fresh signing key, as the secret's value
        npm run secrets -- make ADMIN_TOKENS [ID]      a fresh admin token with all roles: the secret's value, and the token on stderr
        npm run secrets -- rotate < OLD                the list of signing keys OLD with a fresh one before it
+       npm run secrets -- add-admin ID OWNER ROLES [--break-glass] [--expires-at TIME] < OLD
+                                                      the list of admins OLD with a fresh token of OWNER before it; ROLES as in
+                                                      "viewer,operator"; the token on stderr
+       npm run secrets -- remove-admin ID < OLD       the list of admins OLD without that token
 `;
 
 /** As many as the gateway takes (src/signing). */
@@ -33,6 +38,11 @@ const MAX_SIGNING_KEYS = 16;
 /** What was given to rotate is no list of signing keys; the message quotes none of it. */
 export class MalformedKeysError extends Error {
   override name = 'MalformedKeysError';
+}
+
+/** What was given is no list of admins, or would not be one afterwards; the message quotes no token. */
+export class MalformedAdminsError extends Error {
+  override name = 'MalformedAdminsError';
 }
 
 /** A list of one fresh Ed25519 key, as SESSION_SIGNING_KEYS takes it: JSON on one line. */
@@ -56,6 +66,52 @@ export function makeAdminTokens(id = 'admin'): AdminSecret {
   const sha256 = createHash('sha256').update(token).digest('hex');
   const entry = { id, owner: id, sha256, roles: ['viewer', 'issuer', 'operator', 'approver'] };
   return { value: JSON.stringify([entry]), token };
+}
+
+export interface NewAdmin {
+  readonly id: string;
+  /** The person: two tokens of one owner are not four eyes. */
+  readonly owner: string;
+  readonly roles: readonly string[];
+  readonly breakGlass?: boolean;
+  /** RFC 3339. */
+  readonly expiresAt?: string;
+}
+
+/** The list with a fresh token before the others, of which it needs to know no more than their digests. */
+export function addAdminToken(current: string, { id, owner, roles, breakGlass, expiresAt }: NewAdmin): AdminSecret {
+  const token = makeAdminToken();
+  const entry = {
+    id,
+    owner,
+    sha256: createHash('sha256').update(token).digest('hex'),
+    roles,
+    ...(breakGlass === true ? { break_glass: true } : {}),
+    ...(expiresAt === undefined ? {} : { expires_at: expiresAt }),
+  };
+  return { value: checkedAdmins([entry, ...adminEntries(current)]), token };
+}
+
+/** The list without a token, for when its successor is in use. */
+export function removeAdminToken(current: string, id: string): string {
+  const entries = adminEntries(current);
+  const others = entries.filter((entry) => entry['id'] !== id);
+  if (others.length === entries.length) throw new MalformedAdminsError(`no admin token on stdin has the id "${id}"`);
+  return checkedAdmins(others);
+}
+
+function adminEntries(current: string): readonly Readonly<Record<string, unknown>>[] {
+  const reading = readAdminTokens(current);
+  if (!reading.ok) throw new MalformedAdminsError(`the list of admins on stdin is malformed: ${reading.reason}`);
+  return JSON.parse(current) as readonly Readonly<Record<string, unknown>>[];
+}
+
+/** The list as the secret's value, once the gateway would take it. */
+function checkedAdmins(entries: readonly object[]): string {
+  const value = JSON.stringify(entries);
+  const reading = readAdminTokens(value);
+  if (!reading.ok) throw new MalformedAdminsError(`the gateway would refuse the list: ${reading.reason}`);
+  return value;
 }
 
 /** 256 bits, recognisable to secret scanners and to people. */
@@ -129,29 +185,66 @@ async function main(args: readonly string[]): Promise<number> {
   if (command === 'make' && name === 'SESSION_SIGNING_KEYS') {
     process.stdout.write(`${await makeSigningKeys()}\n`);
   } else if (command === 'make' && name === 'ADMIN_TOKENS') {
-    const { value, token } = makeAdminTokens(id);
-    process.stderr.write(`The admin token, shown this once: ${token}\n`);
-    process.stdout.write(`${value}\n`);
+    showAdmin(makeAdminTokens(id));
   } else if (command === 'rotate') {
-    return rotate(await readAll(process.stdin));
+    process.stdout.write(`${await rotateSigningKeys(await readAll(process.stdin))}\n`);
+  } else if (command === 'add-admin') {
+    const admin = readNewAdmin(args.slice(1));
+    if (admin === null) return usageError();
+    showAdmin(addAdminToken(await readAll(process.stdin), admin));
+  } else if (command === 'remove-admin' && name !== undefined) {
+    process.stdout.write(`${removeAdminToken(await readAll(process.stdin), name)}\n`);
   } else if (command === '--help') {
     process.stdout.write(USAGE);
   } else {
-    process.stderr.write(USAGE);
-    return 2;
+    return usageError();
   }
   return 0;
 }
 
-async function rotate(current: string): Promise<number> {
+function usageError(): number {
+  process.stderr.write(USAGE);
+  return 2;
+}
+
+/** The value on stdout, for a pipe; the token beside it, for its owner. */
+function showAdmin({ value, token }: AdminSecret): void {
+  process.stderr.write(`The admin token, shown this once: ${token}\n`);
+  process.stdout.write(`${value}\n`);
+}
+
+/** Reads ID OWNER ROLES and the options; null where they cannot be read. */
+function readNewAdmin(args: readonly string[]): NewAdmin | null {
   try {
-    process.stdout.write(`${await rotateSigningKeys(current)}\n`);
-    return 0;
+    const { positionals, values } = parseArgs({
+      args: [...args],
+      allowPositionals: true,
+      options: { 'break-glass': { type: 'boolean' }, 'expires-at': { type: 'string' } },
+    });
+    const [id, owner, roles, ...more] = positionals;
+    if (id === undefined || owner === undefined || roles === undefined || more.length > 0) return null;
+    const expiresAt = values['expires-at'];
+    return {
+      id,
+      owner,
+      roles: roles.split(','),
+      breakGlass: values['break-glass'] ?? false,
+      ...(expiresAt === undefined ? {} : { expiresAt }),
+    };
+  } catch {
+    return null;
+  }
+}
+
+/** What is wrong with the input is one line, and no stack trace. */
+async function mainOrReason(args: readonly string[]): Promise<number> {
+  try {
+    return await main(args);
   } catch (error) {
-    if (!(error instanceof MalformedKeysError)) throw error;
+    if (!(error instanceof MalformedKeysError || error instanceof MalformedAdminsError)) throw error;
     process.stderr.write(`${error.message}\n`);
     return 1;
   }
 }
 
-if (import.meta.main) process.exitCode = await main(process.argv.slice(2));
+if (import.meta.main) process.exitCode = await mainOrReason(process.argv.slice(2));

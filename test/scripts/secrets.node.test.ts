@@ -4,17 +4,27 @@ import { join } from 'node:path';
 import { parseEnv } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import {
+  addAdminToken,
   devVarsLine,
   ensureLocalSecrets,
   makeAdminTokens,
   makeSigningKeys,
+  MalformedAdminsError,
   MalformedKeysError,
+  removeAdminToken,
   rotateSigningKeys,
 } from '../../scripts/secrets.ts';
 import { parseConfig } from '../../src/config.ts';
+import { readAdminTokens } from '../../src/credential/admin-token.ts';
 import { readSigningKeys } from '../../src/signing/signing-keys.ts';
 
 const POLICY = 'version: 1\nroutes: { r: { upstream: "https://a.example.com", protocol: openai, scope: a } }\n';
+
+function idsOf(value: string): readonly string[] {
+  const reading = readAdminTokens(value);
+  if (!reading.ok) throw new Error(reading.reason);
+  return reading.admins.map(({ id }) => id);
+}
 
 function newFile(): string {
   return join(mkdtempSync(join(tmpdir(), 'fusebox-test-')), '.dev.vars');
@@ -102,5 +112,40 @@ describe('the secrets of production', () => {
     for (let count = 1; count < 16; count++) keys = await rotateSigningKeys(keys);
     expect((await readSigningKeys(keys)).ok).toBe(true);
     await expect(rotateSigningKeys(keys)).rejects.toThrow(/16 signing keys already/);
+  });
+});
+
+describe('the list of admins', () => {
+  const old = makeAdminTokens('ann');
+  const NEW = { id: 'ann-2027', owner: 'ann', roles: ['viewer', 'operator'] };
+
+  it('gets a fresh token beside the old one, whose digest is all that is known of it', () => {
+    const both = addAdminToken(old.value, NEW);
+    expect(idsOf(both.value)).toEqual(['ann-2027', 'ann']);
+    expect(both.value).not.toContain(both.token);
+    expect(both.value).toContain(old.value.slice(1, -1));
+  });
+
+  it('loses the old one once the new one is in use', () => {
+    expect(idsOf(removeAdminToken(addAdminToken(old.value, NEW).value, 'ann'))).toEqual(['ann-2027']);
+  });
+
+  it('takes an end and a broken glass along', () => {
+    const { value } = addAdminToken(old.value, { ...NEW, breakGlass: true, expiresAt: '2027-01-01T00:00:00Z' });
+    const reading = readAdminTokens(value);
+    expect(reading.ok && reading.admins[0]).toMatchObject({ breakGlass: true, expiresAtMs: Date.UTC(2027, 0, 1) });
+  });
+
+  it.each([
+    ['an id that is taken', () => addAdminToken(old.value, { ...NEW, id: 'ann' }), /used twice/],
+    ['an unknown role', () => addAdminToken(old.value, { ...NEW, roles: ['root'] }), /"roles" may have/],
+    ['an end that is no time', () => addAdminToken(old.value, { ...NEW, expiresAt: 'soon' }), /"expires_at"/],
+    ['a list that is none', () => addAdminToken('[{"token":"hush-hush"}]', NEW), /on stdin is malformed/],
+    ['a token that is not there', () => removeAdminToken(old.value, 'bob'), /no admin token on stdin/],
+    ['the last token', () => removeAdminToken(old.value, 'ann'), /not a list of at least one/],
+  ])('is not changed for %s, and the reason quotes no token', (_what, change, reason) => {
+    expect(change).toThrow(MalformedAdminsError);
+    expect(change).toThrow(reason);
+    expect(change).not.toThrow(/hush-hush/);
   });
 });
