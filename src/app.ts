@@ -6,6 +6,7 @@ import { adminRoutes } from './admin/routes.ts';
 import type { Config } from './config.ts';
 import { AccessKeysClient } from './credential/access-keys-client.ts';
 import { publicJwks } from './credential/jwks.ts';
+import { DenialReports } from './gateway/denial-reports.ts';
 import { serveOwnSession } from './gateway/own-session.ts';
 import { type GatewayParts, type Lifetime, serveRoute } from './gateway/pipeline.ts';
 import { routeTable } from './gateway/route-table.ts';
@@ -62,7 +63,7 @@ export function createApp(
     policy: DEPLOYED_POLICY_ONLY,
     now,
     random,
-    sleep: (delayMs) => new Promise((resolve) => setTimeout(resolve, delayMs)),
+    sleep,
     log,
   });
   const routes = routeTable(config.policy, env);
@@ -71,6 +72,7 @@ export function createApp(
     rules: () => ({ policy: config.policy, routes, tokens: config.tokens }),
     snapshot,
     session,
+    denials: new DenialReports({ session, now, sleep, log }),
     upstream: callUpstream,
     namespace: 'live',
     halted: config.halted,
@@ -163,6 +165,10 @@ function notFound(): Response {
     { code: 'route-unknown', detail: 'There is nothing at this address.' },
     { requestId: uuidv7(), shape: 'problem' },
   );
+}
+
+function sleep(delayMs: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, delayMs));
 }
 
 /** Structured, one line each: what a log pipeline can read. */

@@ -3,7 +3,7 @@
 import { type AdminEntry, readAdminTokens, soleAdmin } from './credential/admin-token.ts';
 import { createTokenVerifier, type TokenVerifier } from './credential/session-token.ts';
 import { type KeyRing, readSigningKeys } from './signing/signing-keys.ts';
-import { deploymentIdOf } from './snapshot/deployment.ts';
+import { deploymentIdOf, isHalted, isOn } from './deployment.ts';
 import { isId } from './policy/grammar.ts';
 import { mergePolicies } from './policy/merge.ts';
 import { describePolicyError, parsePolicy } from './policy/parse.ts';
@@ -47,7 +47,6 @@ export type Environment = Readonly<Record<string, unknown>>;
 const MIN_ADMIN_TOKEN_CHARS = 32;
 /** On a developer's machine only its own programs can ask. */
 const MIN_LOCAL_ADMIN_TOKEN_CHARS = 8;
-const OFF = new Set(['', '0', 'false', 'off', 'no']);
 const REMEDY_SECRETS = 'npm run deploy (makes the secrets that are missing, and deploys)';
 
 /**
@@ -70,7 +69,7 @@ export async function parseConfig(env: Environment, bundledPolicy: string): Prom
   if (keys === null || policy === null || errors.length > 0) return { ok: false, errors };
   const { ttlSecondsMax, limits: defaultLimits, requiredClaims } = policy.sessions;
   const tokens = createTokenVerifier({ keys, issuer, audience, ttlSecondsMax, defaultLimits, requiredClaims });
-  const halted = isOn(env['HALT']);
+  const halted = isHalted(env);
   return {
     ok: true,
     config: {
@@ -190,12 +189,6 @@ function originsVariable(env: Environment, name: string, errors: ConfigError[]):
       });
   }
   return origins;
-}
-
-/** Anything but a plain no is a yes: a mistyped HALT must not go on serving. */
-function isOn(value: unknown): boolean {
-  if (value === undefined || value === null) return false;
-  return value !== false && !(typeof value === 'string' && OFF.has(value.trim().toLowerCase()));
 }
 
 /** A variable or secret that is set and not empty; white space around it comes from the shell that set it. */

@@ -93,6 +93,11 @@ export const MAX_IDEMPOTENCY_KEYS = 10_000;
 /** Retry-After while other requests hold the money: most requests end within seconds. */
 export const SPEND_HELD_RETRY_SECONDS = 2;
 
+/** What an isolate refuses by itself, again and again, is told to the session's log once in this time. */
+export const DENIAL_REPORT_WINDOW_MS = 10 * SECOND;
+/** Sessions times codes times routes that an isolate counts at once. */
+export const MAX_DENIAL_WINDOWS = 10_000;
+
 // Streams
 export const WATCH_TIMEOUT_MS = 15 * SECOND;
 /** A stream that has been without a watch for longer is cut. */

@@ -21,26 +21,34 @@ export interface Due {
   readonly atMs: number;
 }
 
+/** Something that may come in floods. */
+export interface Told {
+  /** The same for what is identical. */
+  readonly key: string;
+  /** As a row of its own. */
+  readonly first: AuditEntry;
+  /** As the row of all that repeat it. */
+  readonly repeated: AuditEntry;
+  /** How often it happened by now, where it was counted elsewhere before. */
+  readonly times?: number;
+}
+
 /**
  * Counts `first` where one of the same `key` was written within the window, as `repeated`; else opens a window with it.
  * Answers the rows to write, in order: what the window before had counted, and the entry itself.
  */
-export function fold(
-  folds: Folds,
-  { key, first, repeated }: { readonly key: string; readonly first: AuditEntry; readonly repeated: AuditEntry },
-  nowMs: number,
-): readonly Due[] {
+export function fold(folds: Folds, { key, first, repeated, times = 1 }: Told, nowMs: number): readonly Due[] {
   const open = folds.get(key);
   if (open !== undefined && nowMs - open.openedAtMs < AUDIT_FOLD_WINDOW_MS) {
     const { count, firstMs } = open;
-    folds.set(key, { ...open, count: count + 1, firstMs: count === 0 ? nowMs : firstMs, lastMs: nowMs });
+    folds.set(key, { ...open, count: count + times, firstMs: count === 0 ? nowMs : firstMs, lastMs: nowMs });
     return [];
   }
   const due = open === undefined ? [] : close(folds, key, open, nowMs);
   const [oldest] = folds;
   if (oldest !== undefined && folds.size >= MAX_OPEN_FOLDS) due.push(...close(folds, oldest[0], oldest[1], nowMs));
   folds.set(key, { entry: repeated, openedAtMs: nowMs, count: 0, firstMs: nowMs, lastMs: nowMs });
-  return [...due, { entry: first, atMs: nowMs }];
+  return [...due, { entry: times === 1 ? first : { ...first, count: times }, atMs: nowMs }];
 }
 
 /** The rows of windows that are over; of all of them where `all` says so. */

@@ -3,7 +3,7 @@
 // one go; signs nothing.
 import { CHECKPOINT_EVERY_MS, CHECKPOINT_EVERY_ROWS } from '../limits.ts';
 import { type AuditEntry, type ChainHead, genesis, link, type LogName } from './chain.ts';
-import { closeFolds, type Due, fold, type Fold, type Folds } from './fold.ts';
+import { closeFolds, type Due, fold, type Fold, type Folds, type Told } from './fold.ts';
 import { checkpointLine } from './log-line.ts';
 
 export interface Trail {
@@ -45,7 +45,7 @@ export function tell(trail: Trail, entry: AuditEntry, nowMs: number): void {
 }
 
 /** Tells of something that may come in floods (see `fold`). */
-export function tellFolded(trail: Trail, told: Parameters<typeof fold>[1], nowMs: number): void {
+export function tellFolded(trail: Trail, told: Told, nowMs: number): void {
   trail.pending.push(...fold(trail.folds, told, nowMs));
 }
 

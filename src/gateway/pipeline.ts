@@ -23,6 +23,7 @@ import type { Background, EdgeSnapshot } from '../snapshot/snapshot-client.ts';
 import { digestOf } from '../snapshot/digest64.ts';
 import type { ScreenedCaller } from '../snapshot/snapshot.ts';
 import { sha256Hex } from './body-digest.ts';
+import type { DenialReports } from './denial-reports.ts';
 import { Exchange, type ExchangeAnswer } from './exchange.ts';
 import { readBounded } from './passage.ts';
 import type { Route, Rules } from './route-table.ts';
@@ -35,6 +36,7 @@ export interface GatewayParts {
   readonly rules: () => Rules;
   readonly snapshot: EdgeSnapshot;
   readonly session: (name: string) => SessionRpc;
+  readonly denials: DenialReports;
   readonly upstream: CallUpstream;
   /** Whose kill switches stop what is served here. */
   readonly namespace: Namespace;
@@ -76,20 +78,27 @@ export async function serveRoute(request: Request, parts: GatewayParts, lifetime
   // 3 screen
   const { snapshot } = parts;
   const background = (work: Promise<unknown>): void => lifetime.waitUntil(work);
+  const refuse = (denial: Denial): Response => {
+    parts.denials.note(
+      { session: caller.value.name, code: denial.code, route: route.policy.name, requestId },
+      background,
+    );
+    return reply.refuse(denial);
+  };
   const freshness = snapshot.freshness();
   if (freshness === 'stale') await snapshot.refresh(background);
   else if (freshness === 'fresh' && snapshot.refreshIsDue()) background(snapshot.refresh(background));
   const against = (): Denial | null => knownAgainst(caller.value, route, parts);
   const screened = against() ?? outsideScope(caller.value, route) ?? disabled(route);
-  if (screened !== null) return reply.refuse(screened);
+  if (screened !== null) return refuse(screened);
 
   // 4 read
   const read = await readCall(request, path.value, { route, policy: rules.policy, nowMs: parts.now() });
-  if (!read.ok) return reply.refuse(read.denial);
+  if (!read.ok) return refuse(read.denial);
   const { call, body, idempotency } = read.value;
   const scope = call.scopes.find((needed) => !scopeCovers(caller.value.principal.scopes, needed));
   if (scope !== undefined)
-    return reply.refuse({ code: 'scope-denied', detail: `The credential lacks the scope "${scope}".` });
+    return refuse({ code: 'scope-denied', detail: `The credential lacks the scope "${scope}".` });
 
   // 5 admit
   const session = parts.session(caller.value.name);
@@ -135,7 +144,7 @@ export async function serveRoute(request: Request, parts: GatewayParts, lifetime
     const denial = against();
     if (denial !== null) {
       exchange.withdraw('revoked-before-sending');
-      return reply.refuse(denial);
+      return refuse(denial);
     }
   }
   return reply.answer(await exchange.run());

@@ -31,6 +31,7 @@ export function sessionClient(namespace: SessionNamespace, name: string): Sessio
     changeLimits: (request) => call((stub) => stub.changeLimits(request)),
     revoke: (act) => call((stub) => stub.revoke(act)),
     reset: (act) => call((stub) => stub.reset(act)),
+    denied: (report) => call((stub) => stub.denied(report)),
     spent: (request) => call((stub) => stub.spent(request)),
     ledger: (request) => call((stub) => stub.ledger(request)),
   };

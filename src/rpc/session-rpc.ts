@@ -1,6 +1,6 @@
 // What crosses between the Worker and a session's object. Types only: both sides may run different versions for some
 // minutes during a deploy, so members are added as optional and never change their meaning.
-import type { Denial } from '../denial.ts';
+import type { Denial, DenialCode } from '../denial.ts';
 import type { MicroUsd } from '../money.ts';
 
 /** A session's caps. `null` means that this dimension has none. */
@@ -245,6 +245,18 @@ export type LimitsPatch = { readonly [K in keyof SessionLimits]?: SessionLimits[
 export type CreateAnswer = { readonly created: true; readonly view: SessionView } | { readonly created: false };
 export type SessionAnswer = { readonly known: true; readonly view: SessionView } | { readonly known: false };
 
+/** What an isolate refused by itself, without asking the session. */
+export interface DenialReport {
+  readonly code: DenialCode;
+  readonly route: string;
+  /** The request id of the first of them. */
+  readonly id: string;
+  /** How many, between these times. */
+  readonly count: number;
+  readonly fromMs: number;
+  readonly toMs: number;
+}
+
 /** The methods that a session's object serves. */
 export interface SessionRpc {
   admit(request: AdmitRequest): Promise<AdmitAnswer>;
@@ -265,6 +277,8 @@ export interface SessionRpc {
   changeLimits(request: { readonly patch: LimitsPatch; readonly act: Act }): Promise<SessionAnswer>;
   revoke(act: Act): Promise<SessionAnswer>;
   reset(act: Act): Promise<SessionAnswer>;
+  /** Takes down what was refused without asking; of a session that is unknown, nothing. */
+  denied(report: DenialReport): Promise<void>;
   /** Whole micro-USD charged within the last so many milliseconds, on those routes or, with null, on all. */
   spent(request: { readonly withinMs: number; readonly routes: readonly string[] | null }): Promise<number>;
   ledger(request: { readonly cursor: string | null; readonly limit: number }): Promise<LedgerPage>;

@@ -4,7 +4,14 @@ import type { AuditValue } from '../audit/canonical-json.ts';
 import type { AuditEntry } from '../audit/chain.ts';
 import { tell, tellFolded, type Trail } from '../audit/trail.ts';
 import type { Denial, DenialCode } from '../denial.ts';
-import type { Act, AdmitRequest, LedgerEntry, SessionIdentity, SessionLimits } from '../rpc/session-rpc.ts';
+import type {
+  Act,
+  AdmitRequest,
+  DenialReport,
+  LedgerEntry,
+  SessionIdentity,
+  SessionLimits,
+} from '../rpc/session-rpc.ts';
 import type { Hold } from './ledger.ts';
 
 /** Denials that are about money: each is a row of its own, however many there are. */
@@ -36,6 +43,13 @@ export function tellDenied(trail: Trail, request: AdmitRequest, denial: Denial, 
   const { route } = request.purpose;
   const repeated: AuditEntry = { event: 'denied-again', code, route };
   return tellFolded(trail, { key: `${code} ${route}`, first, repeated }, nowMs);
+}
+
+/** What isolates refused by themselves, without asking the session; none of it is about money. */
+export function tellDeniedAtEdge(trail: Trail, { code, route, id, count }: DenialReport, nowMs: number): void {
+  const first: AuditEntry = { event: 'denied', at_edge: true, code, id, route };
+  const repeated: AuditEntry = { event: 'denied-again', at_edge: true, code, route };
+  tellFolded(trail, { key: `edge ${code} ${route}`, first, repeated, times: count }, nowMs);
 }
 
 /** A running stream that the session can pay no more of. */

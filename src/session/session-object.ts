@@ -19,6 +19,7 @@ import type {
   AdmitAnswer,
   AdmitRequest,
   CreateAnswer,
+  DenialReport,
   ExtendAnswer,
   ExtendRequest,
   LedgerPage,
@@ -45,6 +46,7 @@ import {
   createSession,
   imageOf,
   loadSession,
+  noteDenials,
   renewEnd,
   reset,
   revoke,
@@ -150,6 +152,11 @@ export class SessionObject extends DurableObject<Env> implements SessionRpc {
       this.#watchers.get(id)?.(answer);
       this.#watchers.set(id, finish);
     });
+  }
+
+  async denied(report: DenialReport): Promise<void> {
+    const session = this.#session;
+    if (session !== null) this.#reply(session, noteDenials(session, report, Date.now()));
   }
 
   // --------------------------------------------------------------------------------------------- for the control plane

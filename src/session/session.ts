@@ -10,6 +10,7 @@ import type {
   Act,
   AdmissionRules,
   BreakerView,
+  DenialReport,
   LimitsPatch,
   SessionIdentity,
   SessionLimits,
@@ -24,7 +25,7 @@ import type { Amounts } from './amounts.ts';
 import { leastUsefulOf } from './grant.ts';
 import { type Ledger, availableOf, consumedOf, doubtOf, emptyLedger, leftOf } from './ledger.ts';
 import { type LedgerImage, load as loadLedger } from './ledger-commit.ts';
-import { limitsOf, tellCreated, timeOf } from './session-log.ts';
+import { limitsOf, tellCreated, tellDeniedAtEdge, timeOf } from './session-log.ts';
 import { NO_VELOCITY, type Velocity, allowance, spentAllowance } from './velocity.ts';
 
 export interface Session {
@@ -187,6 +188,13 @@ export function reset(session: Session, act: Act, nowMs: number): Decision<null>
   session.tooBigInARow = 0;
   session.ledger.dirty = true;
   return { answer: null, write: true, events: [{ event: 'reset', ...act }] };
+}
+
+/** Takes down what isolates refused by themselves: counted and told, and nothing else. */
+export function noteDenials(session: Session, report: DenialReport, nowMs: number): Decision<null> {
+  session.counts = { ...session.counts, denied: session.counts.denied + report.count };
+  tellDeniedAtEdge(session.trail, report, nowMs);
+  return { answer: null, write: false, events: [] };
 }
 
 // ------------------------------------------------------------------------------------------------------ warn and trip

@@ -1,5 +1,6 @@
 // The story of one request, where the platform's own part in it matters.
 import { describe, expect, it } from 'vitest';
+import { DenialReports } from '../../src/gateway/denial-reports.ts';
 import { type GatewayParts, serveRoute } from '../../src/gateway/pipeline.ts';
 import { routeTable } from '../../src/gateway/route-table.ts';
 import { callUpstream } from '../../src/gateway/upstream-client.ts';
@@ -31,6 +32,12 @@ function gateway(session: Partial<SessionRpc>): GatewayParts {
       policy: reading.policy,
       routes: routeTable(reading.policy, {}),
       tokens: { verify: () => ({ ok: true, value: principal }) },
+    }),
+    denials: new DenialReports({
+      session: () => session as SessionRpc,
+      now: () => NOW_MS,
+      sleep: async () => undefined,
+      log: () => undefined,
     }),
     upstream: callUpstream,
     namespace: 'live',

@@ -189,6 +189,7 @@ function fakeSession(world: Pick<AdminWorld, 'objects' | 'calls' | 'broken' | 'n
         revocation: { atMs: world.nowMs, reason: act.reason, by: act.by },
       })),
     reset: (act) => change('reset', act, (view) => ({ ...view, breaker: { ...view.breaker, state: 'closed' } })),
+    denied: notHere,
     spent: notHere,
     async ledger({ cursor, limit }) {
       touch('ledger');
