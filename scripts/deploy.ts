@@ -118,7 +118,11 @@ async function main(args: readonly string[]): Promise<number> {
   for (const name of Object.keys(plan.secrets)) say(`making the secret ${name}`);
   const exitCode = deployWith(plan.secrets, args);
   if (exitCode !== 0) return exitCode;
-  if (plan.adminToken !== null) say(`\nThe admin token, shown this once (all roles):\n  ${plan.adminToken}`);
+  if (plan.adminToken !== null) {
+    say(`\nThe admin token, shown this once (all roles):\n  ${plan.adminToken}`);
+    say('Keep the list that knows it by its digest, for `npm run secrets -- add-admin`; it cannot be read back:');
+    say(`  ${plan.secrets['ADMIN_TOKENS'] ?? ''}`);
+  }
   for (const name of plan.missingProviderKeys)
     say(`not set yet, its routes answer 503: npx wrangler secret put ${name}`);
   return 0;
