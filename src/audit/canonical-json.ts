@@ -29,10 +29,16 @@ function canonicalComposite(value: Exclude<AuditValue, null | boolean | number |
   let text = '';
   for (const name of Object.keys(value).sort()) {
     const member = value[name];
-    if (member !== undefined) text += `${text === '' ? '' : ','}${canonicalJson(name)}:${canonicalJson(member)}`;
+    if (member === undefined) continue;
+    if (text !== '') text += ',';
+    text += PLAIN_NAME.test(name) ? `"${name}":` : `${canonicalJson(name)}:`;
+    text += canonicalJson(member);
   }
   return `{${text}}`;
 }
+
+/** Nothing to escape: nearly every name there is. */
+const PLAIN_NAME = /^\w+$/;
 
 /** `Array.isArray` does not narrow a readonly array. */
 function isList(value: object): value is readonly AuditValue[] {

@@ -47,7 +47,8 @@ export function genesis({ deployment, log }: LogName): ChainHead {
 export function link(head: ChainHead, entry: AuditEntry, atMs: number): { head: ChainHead; line: string } {
   for (const name of CHAIN_MEMBERS) if (name in entry) throw new TypeError(`an entry may not have "${name}"`);
   const seq = head.seq + 1;
-  const body = canonicalJson({ ...(bounded(entry) as AuditEntry), seq, at: new Date(atMs).toISOString() });
+  const told = isBounded(entry) ? entry : (bounded(entry) as AuditEntry);
+  const body = canonicalJson({ ...told, seq, at: new Date(atMs).toISOString() });
   const hash = hashOf(head.hash, body);
   return { head: { seq, hash }, line: lineOf(body, head.hash, hash) };
 }
@@ -55,6 +56,12 @@ export function link(head: ChainHead, entry: AuditEntry, atMs: number): { head: 
 /** SHA-256 over the bytes of the hash before and the canonical text of the row without `prev` and `hash`; hex. */
 export function hashOf(prev: string, body: string): string {
   return createHash('sha256').update(prev, 'hex').update(body).digest('hex');
+}
+
+/** Nearly always true, and cheaper to find out than to copy. */
+function isBounded(value: AuditValue | undefined): boolean {
+  if (typeof value === 'string') return value.length <= MAX_AUDIT_TEXT_CHARS && value.isWellFormed();
+  return typeof value !== 'object' || value === null || Object.values(value).every(isBounded);
 }
 
 /** What requests say reaches rows, so no text is longer than one needs, and each has a canonical form. */

@@ -1,5 +1,6 @@
 // A session's object without its platform: the real decisions on a disk that can lose what it has not confirmed. It
 // does what session-object.ts does with decisions, and crashes when it is told to.
+import { takeLines } from '../../src/audit/trail.ts';
 import type { LedgerEntry } from '../../src/rpc/session-rpc.ts';
 import type * as Admission from '../../src/session/admission.ts';
 import type * as LedgerModule from '../../src/session/ledger.ts';
@@ -17,6 +18,7 @@ export interface Domain {
 interface Disk {
   readonly image: SessionModule.SessionImage;
   readonly entries: readonly LedgerEntry[];
+  readonly log: readonly string[];
 }
 
 export class SimulatedObject {
@@ -32,11 +34,16 @@ export class SimulatedObject {
   constructor(domain: Domain, session: SessionModule.Session) {
     this.#domain = domain;
     this.#memory = session;
-    this.#durable = { image: this.#image({ gated: true }), entries: [] };
+    this.#durable = this.#take({ gated: true });
   }
 
   get session(): SessionModule.Session {
     return this.#memory;
+  }
+
+  /** The lines of the log that are on disk. */
+  get durableLog(): readonly string[] {
+    return this.#durable.log;
   }
 
   get durableImage(): SessionModule.SessionImage {
@@ -51,8 +58,7 @@ export class SimulatedObject {
 
   writeNow(): void {
     const before = this.#inFlight ?? this.#durable;
-    const { entries, image } = this.#take({ gated: true });
-    this.#durable = { image, entries: [...before.entries, ...entries] };
+    this.#durable = added(before, this.#take({ gated: true }));
     this.#inFlight = null;
     for (const answer of [...this.#awaitingFlight, ...this.#awaitingNext]) answer();
     this.#awaitingFlight = [];
@@ -72,8 +78,7 @@ export class SimulatedObject {
     )
       return;
     this.#nowMs = nowMs;
-    const { entries, image } = this.#take({ gated: false });
-    this.#inFlight = { image, entries: [...this.#durable.entries, ...entries] };
+    this.#inFlight = added(this.#durable, this.#take({ gated: false }));
     this.#awaitingFlight = this.#awaitingNext;
     this.#awaitingNext = [];
   }
@@ -127,10 +132,12 @@ export class SimulatedObject {
 
   #take(how: { gated: boolean }): Disk {
     const { image, entries } = this.#domain.commit.commit(this.#memory.ledger, how, this.#nowMs);
-    return { image: structuredClone(this.#domain.session.imageOf(this.#memory, image)), entries };
+    const log = takeLines(this.#memory.trail, this.#nowMs);
+    return { image: structuredClone(this.#domain.session.imageOf(this.#memory, image)), entries, log };
   }
+}
 
-  #image(how: { gated: boolean }): SessionModule.SessionImage {
-    return this.#take(how).image;
-  }
+/** What is on disk after another write. */
+function added(before: Disk, { image, entries, log }: Disk): Disk {
+  return { image, entries: [...before.entries, ...entries], log: [...before.log, ...log] };
 }

@@ -4,6 +4,7 @@ import type { AdmissionRules, Demand, Receipt, SessionIdentity } from '../../src
 import { type MicroUsd, microUsd } from '../../src/money.ts';
 import { type Random, seeded } from './random.ts';
 import { ReferenceLedger, type Sum } from './reference-ledger.ts';
+import { checkLog } from './simulated-log.ts';
 import { type Domain, SimulatedObject } from './simulated-object.ts';
 
 /** A request that was admitted, as its Worker knows it. */
@@ -491,6 +492,7 @@ class Life {
     const { ledger } = this.#object.session;
     if (ledger.open.size > 0 || ledger.doubt.size > 0)
       throw new Violation('something is open or in doubt after the end');
+    checkLog(this.#object.durableLog, this.#object.session);
     const entries = this.#object.allEntries();
     const sum = entries.reduce((total, entry) => total + entry.costMicroUsd, 0);
     if (sum !== ledger.settled.microUsd)
