@@ -265,7 +265,8 @@ export class EdgeSnapshot {
   async #followPolicy(): Promise<void> {
     const { policy } = this.#sources;
     const wanted = this.#snapshot?.head.policy;
-    if (wanted === undefined || wanted === policy.inForce() || wanted === this.#refusedPolicy) return;
+    if (wanted === undefined || wanted === policy.inForce()) return;
+    if (wanted !== null && wanted === this.#refusedPolicy) return;
     try {
       const text = wanted === null ? null : await this.#policyText(wanted);
       if (wanted !== null && text === null) {
