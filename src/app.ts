@@ -2,6 +2,7 @@
 import { type ExecutionContext, Hono } from 'hono';
 import { v7 as uuidv7 } from 'uuid';
 import type { AccessKeyOf } from './admin/auth.ts';
+import { deployedFile } from './admin/policy.ts';
 import { adminRoutes } from './admin/routes.ts';
 import type { Config } from './config.ts';
 import { AccessKeysClient } from './credential/access-keys-client.ts';
@@ -9,18 +10,19 @@ import { publicJwks } from './credential/jwks.ts';
 import { DenialReports } from './gateway/denial-reports.ts';
 import { serveOwnSession } from './gateway/own-session.ts';
 import { type GatewayParts, type Lifetime, serveRoute } from './gateway/pipeline.ts';
-import { routeTable } from './gateway/route-table.ts';
+import { RulesInForce } from './gateway/rules-in-force.ts';
 import { callUpstream } from './gateway/upstream-client.ts';
 import { problemResponse } from './http/problem.ts';
 import { problemPage } from './http/problem-page.ts';
 import { RESERVED_ROUTE_NAMES } from './policy/parse.ts';
 import { type AgentNamespace, agentClient } from './rpc/agent-client.ts';
 import { type ControlNamespace, controlClient } from './rpc/control-client.ts';
+import type { ControlRpc } from './rpc/control-rpc.ts';
 import { regionOf, relayName, type Whereabouts } from './rpc/region.ts';
 import { relayClient, type RelayNamespace } from './rpc/relay-client.ts';
 import { type SessionNamespace, sessionClient } from './rpc/session-client.ts';
 import { type KvNamespace, snapshotKv } from './snapshot/kv-client.ts';
-import { EdgeSnapshot, type PolicyPort } from './snapshot/snapshot-client.ts';
+import { EdgeSnapshot } from './snapshot/snapshot-client.ts';
 
 /** The bindings of wrangler.toml, as far as the Worker uses them; variables and secrets are config.ts's. */
 export interface Bindings {
@@ -43,6 +45,8 @@ export interface Isolate {
 
 export interface App {
   fetch(request: Request, lifetime: Lifetime): Promise<Response>;
+  /** What an isolate does once, beside its first request. Never rejects. */
+  started(): Promise<void>;
 }
 
 export function createApp(
@@ -53,23 +57,24 @@ export function createApp(
   const control = (): ReturnType<typeof controlClient> => controlClient(env.CONTROL);
   const session = (name: string): ReturnType<typeof sessionClient> => sessionClient(env.SESSION, name);
   const relay = relayName(regionOf(whereabouts), random());
+  const { policy, policyGround: ground, verifierFor } = config;
+  const rules = new RulesInForce({ policy, ground, env, verifierFor });
   const snapshot = new EdgeSnapshot({
     relay: () => relayClient(env.RELAY, relay),
     control,
     kv: snapshotKv(env.SNAPSHOT),
     keys: config.keys,
     deployment: config.deploymentId,
-    rules: () => config.policy.revocation,
-    policy: DEPLOYED_POLICY_ONLY,
+    rules: () => rules.current().policy.revocation,
+    policy: rules,
     now,
     random,
     sleep,
     log,
   });
-  const routes = routeTable(config.policy, env);
   const gateway: GatewayParts = {
     issuer: config.issuer,
-    rules: () => ({ policy: config.policy, routes, tokens: config.tokens }),
+    rules: () => rules.current(),
     snapshot,
     session,
     denials: new DenialReports({ session, now, sleep, log }),
@@ -88,7 +93,7 @@ export function createApp(
       control: control(),
       accessKeyOf: accessKeySource(config, now),
       agent: (id) => agentClient(env.AGENT, id),
-      policy: () => config.policy,
+      policy: () => rules.current().policy,
       headChanged: () => snapshot.refresh(),
       now,
       newId: () => uuidv7(),
@@ -104,6 +109,7 @@ export function createApp(
   web.get('/problems', () => problemPage('') ?? notFound());
   web.get('/healthz', async (c) => {
     if (snapshot.freshness() !== 'fresh') await snapshot.refresh();
+    const { policy, routes } = rules.current();
     const disabled = [...routes.values()].flatMap(({ policy, auth }) =>
       auth.ready ? [] : [{ route: policy.name, missing: auth.missing }],
     );
@@ -114,7 +120,8 @@ export function createApp(
         status: isServing ? 'ok' : config.halted ? 'halted' : 'unavailable',
         snapshot_epoch: snapshot.epoch,
         snapshot_age_seconds: ageMs === null ? null : Math.floor(ageMs / 1_000),
-        policy: config.policy.digest,
+        policy: policy.digest,
+        policy_drift: driftOf(rules.inForce(), ground.deployed.digest),
         routes: { ready: routes.size - disabled.length, disabled },
       },
       isServing ? 200 : 503,
@@ -130,11 +137,24 @@ export function createApp(
       if (isReserved(request.url)) return Promise.resolve(web.fetch(request, env, executionContext(lifetime)));
       return serveRoute(request, gateway, lifetime).catch(failed);
     },
+    started: () => reportPolicy(config, control()),
   };
 }
 
-/** Whatever the head names, the policy stays the one that was deployed. */
-const DEPLOYED_POLICY_ONLY: PolicyPort = { inForce: () => null, adopt: async () => false };
+/** Where a run-time version of the policy stands in the way of the deployed file: both, by their digests. */
+function driftOf(runTime: string | null, deployed: string): { run_time: string; deployed: string } | null {
+  return runTime === null || runTime === deployed ? null : { run_time: runTime, deployed };
+}
+
+/** Tells the control object which policy this Worker was deployed with. Never rejects: the next isolate tells it too. */
+async function reportPolicy(config: Config, control: ControlRpc): Promise<void> {
+  try {
+    const { wanted } = await control.policyDeployed(deployedFile(config));
+    if (wanted) await control.keepDeployedPolicy(config.policyText);
+  } catch (error) {
+    log({ event: 'policy.not-reported', error: String(error) });
+  }
+}
 
 /** The keys of Cloudflare Access, where the deployed policy has it in front of the control plane. */
 function accessKeySource({ policy }: Config, now: () => number): AccessKeyOf {

@@ -1,13 +1,15 @@
 // Environment to Config: every variable and secret parsed once, and refused where it is wrong. Fails closed, and says
 // which name is missing or malformed and the command that makes it. Never quotes a secret.
-import { type AdminEntry, readAdminTokens, soleAdmin } from './credential/admin-token.ts';
+import { type AdminEntry, expiredTokens, readAdminTokens, soleAdmin } from './credential/admin-token.ts';
 import { createTokenVerifier, type TokenVerifier } from './credential/session-token.ts';
 import { type KeyRing, readSigningKeys } from './signing/signing-keys.ts';
 import { deploymentIdOf, isHalted, isOn } from './deployment.ts';
+import { readTimestamp } from './http/timestamp.ts';
 import { isId } from './policy/grammar.ts';
 import { mergePolicies } from './policy/merge.ts';
 import { describePolicyError, parsePolicy } from './policy/parse.ts';
 import type { Policy } from './policy/policy.ts';
+import type { PolicyGround } from './policy/run-time.ts';
 
 export interface Config {
   readonly issuer: string;
@@ -24,9 +26,16 @@ export interface Config {
   readonly halted: boolean;
   readonly keys: KeyRing;
   readonly admins: readonly AdminEntry[];
+  /** The one deployed, with the local routes. */
   readonly policy: Policy;
-  /** Verifies with these keys and this policy, and remembers what it verified. */
-  readonly tokens: TokenVerifier;
+  /** The text of policy.yaml as it was deployed. */
+  readonly policyText: string;
+  /** What a run-time version of the policy is laid over. */
+  readonly policyGround: PolicyGround;
+  /** When this Worker was deployed, where the platform says so. */
+  readonly deployedAtMs: number | null;
+  /** Verifies with these keys and by that policy, and remembers what it verified. */
+  readonly verifierFor: (policy: Policy) => TokenVerifier;
 }
 
 export interface ConfigError {
@@ -67,8 +76,6 @@ export async function parseConfig(env: Environment, bundledPolicy: string): Prom
   const admins = adminEntries(env, localDevelopment, errors);
   const policy = policyOf(env, { bundledPolicy, localDevelopment }, errors);
   if (keys === null || policy === null || errors.length > 0) return { ok: false, errors };
-  const { ttlSecondsMax, limits: defaultLimits, requiredClaims } = policy.sessions;
-  const tokens = createTokenVerifier({ keys, issuer, audience, ttlSecondsMax, defaultLimits, requiredClaims });
   const halted = isHalted(env);
   return {
     ok: true,
@@ -82,11 +89,18 @@ export async function parseConfig(env: Environment, bundledPolicy: string): Prom
       halted,
       keys,
       admins,
-      policy,
-
-      tokens,
+      ...policy,
+      deployedAtMs: deployedAt(env),
+      verifierFor({ sessions: { ttlSecondsMax, limits: defaultLimits, requiredClaims } }) {
+        return createTokenVerifier({ keys, issuer, audience, ttlSecondsMax, defaultLimits, requiredClaims });
+      },
     },
   };
+}
+
+/** What is worth a line in the log, and no reason not to start. */
+export function configWarnings({ admins }: Config, nowMs: number): readonly string[] {
+  return expiredTokens(admins, nowMs);
 }
 
 /** One line per error, for the log and for whoever opens a Worker that cannot serve yet. */
@@ -144,7 +158,7 @@ function policyOf(
   env: Environment,
   from: { readonly bundledPolicy: string; readonly localDevelopment: boolean },
   errors: ConfigError[],
-): Policy | null {
+): Pick<Config, 'policy' | 'policyText' | 'policyGround'> | null {
   const rules = { allowLoopback: from.localDevelopment };
   const read = (name: string, text: string): Policy | null => {
     const reading = parsePolicy(text, rules);
@@ -153,15 +167,24 @@ function policyOf(
       errors.push({ name: 'policy', problem: describePolicyError(name, error), remedy: 'correct the file' });
     return null;
   };
-  const base = read('policy.yaml', textOf(env, 'POLICY') ?? from.bundledPolicy);
+  const policyText = textOf(env, 'POLICY') ?? from.bundledPolicy;
+  const deployed = read('policy.yaml', policyText);
   const localText = textOf(env, 'POLICY_LOCAL');
-  if (base === null || localText === null) return base;
+  if (deployed === null) return null;
+  if (localText === null) return { policy: deployed, policyText, policyGround: { deployed, local: null, rules } };
   const local = read('policy.local.yaml', localText);
   if (local === null) return null;
-  const merged = mergePolicies(base, local);
-  if (merged.ok) return merged.policy;
+  const merged = mergePolicies(deployed, local);
+  if (merged.ok) return { policy: merged.policy, policyText, policyGround: { deployed, local, rules } };
   errors.push({ name: 'policy', problem: `policy.local.yaml: ${merged.reason}`, remedy: 'rename the route' });
   return null;
+}
+
+/** The binding `version_metadata`: absent on a developer's machine, and in a Worker that was deployed without it. */
+function deployedAt(env: Environment): number | null {
+  const metadata = env['CF_VERSION_METADATA'];
+  if (typeof metadata !== 'object' || metadata === null || !('timestamp' in metadata)) return null;
+  return typeof metadata.timestamp === 'string' ? readTimestamp(metadata.timestamp) : null;
 }
 
 function idVariable(env: Environment, name: string, fallback: string, errors: ConfigError[]): string {

@@ -1,7 +1,7 @@
 // What wrangler deploys: the fetch handler and the Durable Object classes.
 import policyText from '../policy.yaml';
 import { type App, type Bindings, createApp } from './app.ts';
-import { describeConfigErrors, parseConfig } from './config.ts';
+import { configWarnings, describeConfigErrors, parseConfig } from './config.ts';
 import type { Whereabouts } from './rpc/region.ts';
 
 export { AgentObject } from './agent/agent-object.ts';
@@ -23,7 +23,17 @@ export default {
 async function start(request: Request, env: Env, context: ExecutionContext): Promise<Response> {
   const reading = await parseConfig(env, policyText);
   if (!reading.ok) return notConfigured(describeConfigErrors(reading.errors));
-  app ??= createApp(reading.config, env, { now: Date.now, random: Math.random, whereabouts: (request.cf ?? {}) as Whereabouts });
+  if (app === null) {
+    for (const what of configWarnings(reading.config, Date.now())) {
+      console.warn(JSON.stringify({ event: 'config.warning', what }));
+    }
+    app = createApp(reading.config, env, {
+      now: Date.now,
+      random: Math.random,
+      whereabouts: (request.cf ?? {}) as Whereabouts,
+    });
+    context.waitUntil(app.started());
+  }
   return app.fetch(request, context);
 }
 

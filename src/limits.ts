@@ -74,6 +74,8 @@ export const SEAL_AFTER_MS = 5 * SECOND;
 export const IDLE_WRITE_DELAY_MS = 5 * SECOND;
 /** An object that died before it sealed is looked after this long after its last grant. */
 export const UNSEALED_CHECK_MS = MINUTE;
+/** An alarm that is due later has been set by an incarnation long gone, and is durable. */
+export const ARM_AGAIN_WITHIN_MS = 24 * 60 * MINUTE;
 /** Between two tries to tell the control object of a session's status. */
 export const REPORT_RETRY_MS = 10 * SECOND;
 /** A stream's hold lives this long after its last watch. */
@@ -191,6 +193,13 @@ export const MAX_SESSIONS_PREVIEWED = 256;
 /** What a preview calls the last minute. */
 export const PREVIEW_WINDOW_MS = MINUTE;
 
+// Drills
+/** A drill that has not ended by then was lost, and another may begin. */
+export const MAX_DRILL_MS = 10 * MINUTE;
+/** Evidence of some years. */
+export const MAX_DRILLS_KEPT = 500;
+export const MAX_DRILLS_LISTED = 50;
+
 // The control plane
 /** One call's worth of imported revocations: a line is at most a session's name and a time. */
 export const MAX_IMPORT_LINES = 10_000;
@@ -198,6 +207,10 @@ export const MAX_IMPORT_BYTES = 2 * MIB;
 export const MAX_ADMIN_BODY_BYTES = 64 * KIB;
 export const MAX_REASON_CHARS = 500;
 export const MAX_POLICY_BYTES = 256 * KIB;
+/** A policy within JSON: some characters are written as two. */
+export const MAX_POLICY_BODY_BYTES = 2 * MAX_POLICY_BYTES + 4 * KIB;
+/** A year of changes each workday; texts that differ are kept once. */
+export const MAX_POLICY_VERSIONS = 200;
 /** One page of a listing asks each session's object, and a free account allows 50 subrequests. */
 export const MAX_SESSIONS_PER_PAGE = 25;
 export const MAX_LEDGER_ENTRIES_PER_PAGE = 1_000;
@@ -214,3 +227,20 @@ export const CHECKPOINT_EVERY_ROWS = 500;
 export const CHECKPOINT_EVERY_MS = MINUTE;
 /** Texts of requests reach rows: models, actions. Longer than any reason; what is cut ends in an ellipsis. */
 export const MAX_AUDIT_TEXT_CHARS = 512;
+/** A row has a dozen texts at most, an entry of the ledger likewise. */
+export const MAX_LOG_LINE_CHARS = 256 * KIB;
+/** Lines of a log in one answer of an object: some MB, where RPC takes 32. */
+export const MAX_LOG_LINES_PER_PAGE = 5_000;
+/** What a caller may have verified in one call: a million rows, compressed or not. */
+export const MAX_VERIFIED_BYTES = 64 * MIB;
+
+// Archives
+/** When the policy that created a session said nothing of it. */
+export const DEFAULT_RETENTION_DAYS = 30;
+/** Compressed, and held in memory while it is verified: a million rows. A session with more stays as it is. */
+export const MAX_ARCHIVE_BYTES = 32 * MIB;
+/** A value of an object's storage may have 2 MiB. */
+export const ARCHIVE_CHUNK_BYTES = 1 * MIB;
+/** After the first failure; twice as long after each other, up to a day. */
+export const ARCHIVE_RETRY_MS = 10 * MINUTE;
+export const MAX_ARCHIVE_RETRY_MS = 24 * 60 * MINUTE;

@@ -135,7 +135,7 @@ describe('the policy of the configuration', () => {
 
   it('rules which tokens are accepted', async () => {
     const config = await configOf(good);
-    expect(await config.tokens.verify('nonsense', 0)).toMatchObject({
+    expect(await config.verifierFor(config.policy).verify('nonsense', 0)).toMatchObject({
       ok: false,
       denial: { code: 'credential-invalid' },
     });

@@ -13,12 +13,16 @@ const MAX_PROBLEMS_TOLD = 5;
 const JSON_TYPE = /^(?:application\/(?:[a-z0-9.+-]+\+)?json|text\/plain)\s*(?:;|$)/i;
 
 /** Reads the JSON body of a request. An absent one counts as `{}`, for calls whose members are all optional. */
-export async function readBody<S extends z.ZodType>(request: Request, schema: S): Promise<Result<z.output<S>>> {
+export async function readBody<S extends z.ZodType>(
+  request: Request,
+  schema: S,
+  maxBytes: number = MAX_ADMIN_BODY_BYTES,
+): Promise<Result<z.output<S>>> {
   const encoding = request.headers.get('content-encoding');
   if (encoding !== null && encoding !== 'identity')
     return refused('encoding-unsupported', 'The body must not be compressed.');
-  const bytes = await readBounded(request);
-  if (bytes === null) return refused('body-too-large', `The body is larger than ${MAX_ADMIN_BODY_BYTES} bytes.`);
+  const bytes = await readBounded(request, maxBytes);
+  if (bytes === null) return refused('body-too-large', `The body is larger than ${maxBytes} bytes.`);
   if (bytes.length === 0) return validate({}, schema);
   const type = request.headers.get('content-type');
   if (type !== null && !JSON_TYPE.test(type))
@@ -84,14 +88,14 @@ function place(path: readonly PropertyKey[]): string {
 }
 
 /** The body's bytes, or null where there are too many. Never holds more than the bound and one chunk. */
-async function readBounded(request: Request): Promise<Uint8Array | null> {
+async function readBounded(request: Request, maxBytes: number): Promise<Uint8Array | null> {
   if (request.body === null) return new Uint8Array();
   const chunks: Uint8Array[] = [];
   let length = 0;
   // Leaving the loop early cancels the stream.
   for await (const chunk of request.body as ReadableStream<Uint8Array>) {
     length += chunk.length;
-    if (length > MAX_ADMIN_BODY_BYTES) return null;
+    if (length > maxBytes) return null;
     chunks.push(chunk);
   }
   const bytes = new Uint8Array(length);

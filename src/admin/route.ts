@@ -72,6 +72,8 @@ export interface AdminRoute {
   readonly orRole?: AdminRole;
   readonly summary: string;
   readonly body: z.ZodType | null;
+  /** Of the body, where it is not the usual bound. */
+  readonly maxBodyBytes?: number;
   readonly query: z.ZodType;
   readonly answer: AnswerShape;
   handle(call: AdminCall): Promise<Answered>;
@@ -97,7 +99,7 @@ export function adminRoute<B extends z.ZodType | null, Q extends z.ZodType>(
       if (!session.ok) return session.denial;
       const query = readQuery(call.request.url, row.query);
       if (!query.ok) return query.denial;
-      const body = row.body === null ? null : await readBody(call.request, row.body);
+      const body = row.body === null ? null : await readBody(call.request, row.body, row.maxBodyBytes);
       if (body !== null && !body.ok) return body.denial;
       const input = {
         body: body === null ? null : body.value,

@@ -10,6 +10,7 @@ import { issuingRoutes } from './issuing.ts';
 import { killSwitchRoutes } from './kill-switches.ts';
 import { ledgerRoutes } from './ledger.ts';
 import { openApiDocument } from './openapi.ts';
+import { policyRoutes } from './policy.ts';
 import { type AdminCall, type AdminParts, adminRoute, type AdminRoute, json, Unreachable } from './route.ts';
 import { noQuery, openApiAnswer } from './schemas.ts';
 import { sessionRoutes } from './sessions.ts';
@@ -23,6 +24,7 @@ export const ADMIN_ROUTES: readonly AdminRoute[] = [
   ...ledgerRoutes,
   ...agentRoutes,
   ...killSwitchRoutes,
+  ...policyRoutes,
   adminRoute({
     method: 'GET',
     path: '/admin/openapi.json',

@@ -3,6 +3,7 @@
 import * as z from 'zod';
 import {
   MAX_LEDGER_ENTRIES_PER_PAGE,
+  MAX_POLICY_BYTES,
   MAX_REASON_CHARS,
   MAX_SCOPES,
   MAX_SEGMENTS,
@@ -92,6 +93,35 @@ export const pullQuery = group({
 });
 
 export const liftBody = reasonBody;
+
+const sha256Digest = z
+  .string(says('is not a digest'))
+  .regex(/^[0-9a-f]{64}$/, says('is not a SHA-256 in small hex digits'));
+
+const dryRun = choice(['true', 'false'], 'true: nothing is changed; the answer says whether it could be.').optional();
+
+export const policyQuery = group({
+  digest: sha256Digest.meta({ description: 'Of a version that is kept; by default the one in force.' }).optional(),
+});
+
+export const policyPutQuery = group({ dry_run: dryRun });
+
+export const policyBody = group({
+  yaml: z
+    .string(says('is not a text'))
+    .max(MAX_POLICY_BYTES, says(`is longer than ${MAX_POLICY_BYTES} bytes`))
+    .meta({ description: 'The text of a whole policy.' })
+    .optional(),
+  digest: sha256Digest.meta({ description: 'Of a version that is kept: it is validated again.' }).optional(),
+  deployed: z
+    .literal(true, says('is not true'))
+    .meta({ description: 'Let the run-time version go: the deployed file is in force again.' })
+    .optional(),
+  reason: reasonText.optional().meta({ description: 'Why, for the record. Not needed with dry_run=true.' }),
+}).refine(
+  ({ yaml, digest, deployed }) => [yaml, digest, deployed].filter((given) => given !== undefined).length === 1,
+  says('has not exactly one of yaml, digest and deployed'),
+);
 
 const cursor = z
   .string()
@@ -255,6 +285,37 @@ export const agentRevokedAnswer = z
     listed: z.boolean().meta({ description: 'False while the edges cannot hear of it.' }),
   })
   .register(answerSchemas, { id: 'AgentRevoked' });
+
+const policyEvent = z.enum(['deploy', 'run-time', 'let-go']);
+
+export const policyAnswer = z
+  .strictObject({
+    digest: z.string().meta({ description: 'Hex SHA-256 of the text.' }),
+    in_force: z.boolean(),
+    yaml: z.string(),
+    current: z.strictObject({
+      digest: z.string(),
+      source: z.enum(['deployed', 'run-time']),
+      since: time.nullable(),
+      by: z.string().nullable(),
+      reason: z.string().nullable(),
+    }),
+    deployed: z.string().meta({ description: 'The digest of the file that this Worker was deployed with.' }),
+    drift: z.boolean().meta({ description: 'Whether another text than the deployed one is in force.' }),
+  })
+  .register(answerSchemas, { id: 'Policy' });
+
+export const policyPutAnswer = z
+  .union([policyAnswer, z.strictObject({ dry_run: z.literal(true), digest: z.string() })])
+  .register(answerSchemas, { id: 'PolicyOrValidation' });
+
+export const policyVersionsAnswer = z
+  .strictObject({
+    versions: z.array(
+      z.strictObject({ event: policyEvent, digest: z.string(), at: time, by: z.string(), reason: z.string() }),
+    ),
+  })
+  .register(answerSchemas, { id: 'PolicyVersions' });
 
 export const openApiAnswer = z
   .looseObject({ openapi: z.string(), paths: z.record(z.string(), z.unknown()) })

@@ -14,11 +14,13 @@ import type {
   SessionList,
   SessionListRequest,
 } from '../rpc/control-rpc.ts';
+import type { DeployedFile, PolicyState, PolicyVersion, SetPolicy } from '../rpc/policy-rpc.ts';
 import { isRelayName } from '../rpc/region.ts';
 import { relayClient, type RelayNamespace } from '../rpc/relay-client.ts';
 import type { SignedHead } from '../rpc/relay-rpc.ts';
 import { deploymentIdOf } from '../deployment.ts';
 import { digestOf } from '../snapshot/digest64.ts';
+import type { DrillBegin, DrillReport, DrillRpc } from '../rpc/drill-rpc.ts';
 import type {
   LiftAnswer,
   Preview,
@@ -33,8 +35,12 @@ import { type SessionNamespace, sessionClient } from '../rpc/session-client.ts';
 import { type AuditEntry, controlLog } from '../audit/chain.ts';
 import { ControlStore } from './control-store.ts';
 import { HeadStore } from './head-store.ts';
+import { DrillRegister } from './drill-register.ts';
+import { DrillStore } from './drill-store.ts';
 import { KillSwitchRegister } from './kill-switch-register.ts';
 import { LogStore } from './log-store.ts';
+import { PolicyRegister } from './policy-register.ts';
+import { PolicyStore } from './policy-store.ts';
 import { preview } from './preview.ts';
 import { Publication, type PublishedKv } from './publication-client.ts';
 import { RevocationStore } from './revocation-store.ts';
@@ -56,6 +62,8 @@ export class ControlObject extends DurableObject<Env> implements ControlRpc {
   readonly #log: LogStore;
   readonly #switches: KillSwitchRegister;
   readonly #agents: RevokedAgentStore;
+  readonly #drills: DrillRegister;
+  readonly #policies: PolicyRegister;
   readonly #revocations: RevocationStore;
   readonly #publication: Publication;
 
@@ -69,6 +77,16 @@ export class ControlObject extends DurableObject<Env> implements ControlRpc {
       log: this.#log,
       changed: () => this.#changed(),
     });
+    this.#policies = new PolicyRegister({
+      store: new PolicyStore(ctx.storage),
+      log: this.#log,
+      changed: () => void this.#changed(),
+    });
+    this.#drills = new DrillRegister({
+      store: new DrillStore(ctx.storage),
+      log: this.#log,
+      changed: () => this.#changed(),
+    });
     this.#revocations = new RevocationStore(ctx.storage, Date.now());
     this.#publication = new Publication({
       deployment: deploymentIdOf({ ...env }),
@@ -77,9 +95,9 @@ export class ControlObject extends DurableObject<Env> implements ControlRpc {
       parts: {
         switches: (nowMs) => this.#switches.forHead(nowMs),
         agents: (nowMs) => this.#agents.all(nowMs),
-        policy: () => null,
-        policyText: () => null,
-        drill: () => null,
+        policy: () => this.#policies.runTimeDigest(),
+        policyText: (digest) => this.#policies.text(digest),
+        drill: () => this.#drills.forHead(),
       },
       kv: env.SNAPSHOT,
       relay: (name) => relayClient(env.RELAY, name),
@@ -149,6 +167,54 @@ export class ControlObject extends DurableObject<Env> implements ControlRpc {
     });
   }
 
+  async policyState(): Promise<PolicyState> {
+    return this.#policies.state();
+  }
+
+  async policyVersions(): Promise<readonly PolicyVersion[]> {
+    return this.#policies.versions();
+  }
+
+  async policyText(digest: string): Promise<string | null> {
+    return this.#policies.text(digest);
+  }
+
+  async setPolicy(request: SetPolicy): Promise<PolicyState> {
+    return this.#policies.set(request, Date.now());
+  }
+
+  async policyDeployed(file: DeployedFile): Promise<{ wanted: boolean }> {
+    return { wanted: this.#policies.deployed(file, Date.now()) };
+  }
+
+  async keepDeployedPolicy(text: string): Promise<void> {
+    this.#policies.keep(text);
+  }
+
+  async beginDrill(drill: Parameters<DrillRpc['beginDrill']>[0]): Promise<DrillBegin> {
+    return this.#drills.begin(drill, Date.now());
+  }
+
+  async drillEvents(id: string): Promise<readonly string[]> {
+    return this.#drills.events(id, Date.now());
+  }
+
+  async finishDrill(drill: Parameters<DrillRpc['finishDrill']>[0]): Promise<void> {
+    this.#drills.finish(drill, Date.now());
+  }
+
+  async drills(): Promise<readonly DrillReport[]> {
+    return this.#drills.list();
+  }
+
+  async drill(id: string): Promise<DrillReport | null> {
+    return this.#drills.find(id);
+  }
+
+  async signOffDrill(signed: Parameters<DrillRpc['signOffDrill']>[0]): Promise<DrillReport | null> {
+    return this.#drills.signOff(signed, Date.now());
+  }
+
   async note(entry: AuditEntry): Promise<void> {
     this.#log.append(entry, Date.now());
   }
@@ -170,6 +236,7 @@ export class ControlObject extends DurableObject<Env> implements ControlRpc {
     try {
       this.#switches.dropEnded(now);
       this.#agents.dropEnded(now);
+      this.#drills.alertOverdue(now);
       this.#revocations.dropExpired(now);
       await this.#publication.publish();
     } catch (error) {

@@ -1,5 +1,6 @@
 // What crosses between the Worker (or a session's object) and the control object. Types only.
 import type { AuditEntry } from '../audit/chain.ts';
+import type { DrillRpc } from './drill-rpc.ts';
 import type {
   LiftAnswer,
   Preview,
@@ -10,6 +11,7 @@ import type {
   SwitchAct,
   SwitchName,
 } from './kill-switch.ts';
+import type { PolicyRpc } from './policy-rpc.ts';
 import type { SignedHead } from './relay-rpc.ts';
 import type { Act, SessionStatus } from './session-rpc.ts';
 
@@ -79,7 +81,7 @@ export interface HeadRpc {
 }
 
 /** The methods that the control object serves. */
-export interface ControlRpc extends HeadRpc {
+export interface ControlRpc extends HeadRpc, PolicyRpc {
   /** Adds a session to the index, or updates what it says. */
   record(session: IndexedSession): Promise<void>;
   list(request: SessionListRequest): Promise<SessionList>;

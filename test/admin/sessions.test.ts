@@ -79,7 +79,7 @@ describe('POST /admin/sessions', () => {
     });
     expect(expires_at).toBe(new Date(NOW_MS + 900_000).toISOString());
     expect(session.expires_at).toBe(expires_at);
-    expect(await world.config.tokens.verify(token, NOW_MS)).toMatchObject({
+    expect(await world.config.verifierFor(world.config.policy).verify(token, NOW_MS)).toMatchObject({
       ok: true,
       value: {
         sid: session.id,
@@ -192,7 +192,7 @@ describe('POST /admin/sessions/{id}/credentials', () => {
     expect(world.calls).toEqual(['session.describe', 'session.renew', 'control.record', 'agent.track']);
     expect(issued.expires_at).toBe(new Date(NOW_MS + 2_100_000).toISOString());
     expect(issued.session.expires_at).toBe(issued.expires_at);
-    expect(await world.config.tokens.verify(issued.token, world.nowMs)).toMatchObject({
+    expect(await world.config.verifierFor(world.config.policy).verify(issued.token, world.nowMs)).toMatchObject({
       ok: true,
       value: { sid: session.id },
     });
@@ -218,7 +218,7 @@ describe('POST /admin/sessions/{id}/credentials', () => {
     });
     const response = await world.call('POST', `/admin/sessions/${session.id}/credentials`, { token: TOKENS.issuer });
     const issued = await response.json<Issued>();
-    expect(await world.config.tokens.verify(issued.token, NOW_MS)).toMatchObject({
+    expect(await world.config.verifierFor(world.config.policy).verify(issued.token, NOW_MS)).toMatchObject({
       ok: true,
       value: { limits: { spendMicroUsd: 3_000_000 } },
     });

@@ -7,6 +7,9 @@ import { type Config, parseConfig } from '../../src/config.ts';
 import type { AccessKeyAnswer } from '../../src/credential/access-assertion.ts';
 import { microUsd } from '../../src/money.ts';
 import { lift, pull } from '../../src/control/kill-switches.ts';
+import { stateOf } from '../../src/control/policy-history.ts';
+import { digestOf } from '../../src/policy/digest.ts';
+import type { PolicyRpc, PolicyVersion } from '../../src/rpc/policy-rpc.ts';
 import type { AgentRpc, AgentSession } from '../../src/rpc/agent-rpc.ts';
 import type { PulledSwitch, SwitchName } from '../../src/rpc/kill-switch.ts';
 import type { ControlRpc, IndexedSession, RevokedSession } from '../../src/rpc/control-rpc.ts';
@@ -44,6 +47,8 @@ export interface AdminWorld {
   readonly logged: Readonly<Record<string, unknown>>[];
   /** Names of ports that reject from now on. */
   readonly broken: Set<string>;
+  /** What happened to the policy, oldest first, and the texts by digest. */
+  readonly policies: { readonly history: PolicyVersion[]; readonly texts: Map<string, string> };
   /** What was noted in the deployment's log. */
   readonly notes: AuditEntry[];
   /** The keys of Cloudflare Access. */
@@ -88,6 +93,7 @@ export async function adminWorld(env: Readonly<Record<string, string>> = {}, pol
     calls: [],
     logged: [],
     broken: new Set(),
+    policies: { history: [], texts: new Map() },
     notes: [],
     accessKeyOf: async () => ({ state: 'unknown' }),
     nowMs: NOW_MS,
@@ -203,14 +209,39 @@ function fakeSession(world: Pick<AdminWorld, 'objects' | 'calls' | 'broken' | 'n
   };
 }
 
+function fakePolicies(
+  { policies: { history, texts }, ...world }: Pick<AdminWorld, 'policies' | 'nowMs'>,
+  touch: (method: string) => void,
+): PolicyRpc {
+  return {
+    async policyState() {
+      touch('policyState');
+      return stateOf(history);
+    },
+    policyVersions: async () => history.toReversed(),
+    policyText: async (digest) => texts.get(digest) ?? null,
+    async setPolicy({ text, deployed, act: { by, owner = null, reason } }) {
+      touch('setPolicy');
+      const kind = text === null ? 'let-go' : 'run-time';
+      const digest = text === null ? deployed.digest : digestOf(text);
+      if (text !== null) texts.set(digest, text);
+      history.push({ kind, digest, atMs: world.nowMs, by, owner, reason });
+      return stateOf(history);
+    },
+    policyDeployed: notHere,
+    keepDeployedPolicy: notHere,
+  };
+}
+
 function fakeControl(
-  world: Pick<AdminWorld, 'index' | 'revocations' | 'calls' | 'broken' | 'switches' | 'notes' | 'nowMs'>,
+  world: Pick<AdminWorld, 'index' | 'revocations' | 'calls' | 'broken' | 'switches' | 'notes' | 'policies' | 'nowMs'>,
 ): ControlRpc {
   const touch = (method: string): void => {
     if (world.broken.has(`control.${method}`)) throw new Error('object overloaded');
     world.calls.push(`control.${method}`);
   };
   return {
+    ...fakePolicies(world, touch),
     async note(entry) {
       touch('note');
       world.notes.push(entry);
