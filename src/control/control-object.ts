@@ -102,7 +102,7 @@ export class ControlObject extends DurableObject<Env> implements ControlRpc {
       kv: env.SNAPSHOT,
       relay: (name) => relayClient(env.RELAY, name),
       keys: () => loadSigningKeys(env.SESSION_SIGNING_KEYS ?? ''),
-      now: Date.now,
+      now: () => Date.now(),
     });
   }
 

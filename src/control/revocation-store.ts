@@ -178,6 +178,9 @@ export class RevocationStore {
   #putBlob({ digests, ends }: Run, nowMs: number): void {
     if (digests.length === 0) return;
     const digest = createHash('sha256').update(digests).digest('hex');
+    // The same entries may be there already, with other ends; the later ones hold.
+    const before = this.#run(digest);
+    const latest = before.digests.length === 0 ? ends : mergeRuns([before, { digests, ends }], 0).ends;
     this.#sql.exec(
       'INSERT INTO revoked_blobs VALUES (?1, ?2, ?3, NULL) ON CONFLICT DO UPDATE SET retired_ms = NULL',
       digest,
@@ -185,7 +188,7 @@ export class RevocationStore {
       nowMs,
     );
     this.#write(digest, 'digests', digests);
-    this.#write(digest, 'ends', ends);
+    this.#write(digest, 'ends', latest);
   }
 
   #write(digest: string, kind: Part, bytes: Uint8Array<ArrayBuffer>): void {

@@ -19,7 +19,7 @@ export class RelayObject extends DurableObject<Env> implements RelayRpc {
       control: () => controlClient(env.CONTROL),
       kv: snapshotKv(env.SNAPSHOT),
       name: ctx.id.name ?? '',
-      now: Date.now,
+      now: () => Date.now(),
       sleep: (delayMs) => new Promise((resolve) => setTimeout(resolve, delayMs)),
     });
   }

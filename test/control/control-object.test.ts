@@ -1,10 +1,12 @@
 import { env } from 'cloudflare:workers';
-import { reset, runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test';
-import { afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { readSigningKeys } from '../../src/signing/signing-keys.ts';
+import { evictDurableObject, reset, runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test';
+import { afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { loadSigningKeys } from '../../src/signing/signing-keys.ts';
+import { digestOf } from '../../src/snapshot/digest64.ts';
+import { type Head, HEAD_KEY, recentOf, revokedBlobName } from '../../src/snapshot/head.ts';
+import { positionOf } from '../../src/snapshot/revocation-list.ts';
 import { verifyHead } from '../../src/snapshot/signed-head.ts';
-import { HEAD_KEY } from '../../src/snapshot/snapshot-client.ts';
-import { digestOf, isRevoked, snapshotOf } from '../../src/snapshot/snapshot.ts';
+import { HEAD_MAX_REUSE_MS } from '../../src/limits.ts';
 import type { ControlObject } from '../../src/control/control-object.ts';
 import type { IndexedSession } from '../../src/rpc/control-rpc.ts';
 
@@ -22,6 +24,8 @@ const session = (index: number, more: Partial<IndexedSession> = {}): IndexedSess
   sid: `s-${String(index).padStart(3, '0')}`,
   agent: `agent-${index % 3}`,
   customer: null,
+  segments: [],
+  scopes: [],
   createdAtMs: startMs + Math.floor(index / 2),
   expiresAtMs: startMs + 3_600_000,
   status: 'active',
@@ -31,7 +35,24 @@ const session = (index: number, more: Partial<IndexedSession> = {}): IndexedSess
 beforeAll(() => {
   startMs = Date.now();
 });
-afterEach(() => reset());
+beforeEach(() => {
+  vi.useFakeTimers({ toFake: ['Date'] });
+});
+afterEach(async () => {
+  vi.useRealTimers();
+  await reset();
+});
+
+async function read(head: string): Promise<Head> {
+  const reading = await verifyHead(head, await loadSigningKeys(bindings.SESSION_SIGNING_KEYS), 'fusebox');
+  if (!reading.ok) throw new Error(reading.reason);
+  return reading.head;
+}
+
+function isListed(head: Head, name: string): boolean {
+  const list = recentOf(head);
+  return list !== null && positionOf(list, digestOf(name)) >= 0;
+}
 
 describe('the control object', () => {
   it('lists sessions newest first, page by page, each once', async () => {
@@ -85,12 +106,23 @@ describe('the control object', () => {
   it('publishes its list to KV, signed, by its alarm', async () => {
     await control().revoke({ issuer: 'fusebox', sid: 'listed', untilMs: Date.now() + 60_000, act: ACT });
     expect(await runDurableObjectAlarm(control())).toBe(true);
-    const reading = await readSigningKeys(bindings.SESSION_SIGNING_KEYS);
-    if (!reading.ok) throw new Error(reading.reason);
-    const head = await verifyHead((await bindings.SNAPSHOT.get(HEAD_KEY)) ?? '', reading.keys, 'fusebox');
-    const snapshot = head === null ? null : snapshotOf(head);
-    expect(snapshot?.epoch).toBe(1);
-    expect(snapshot !== null && isRevoked(snapshot, digestOf('fusebox~listed'))).toBe(true);
+    const head = await read((await bindings.SNAPSHOT.get(HEAD_KEY)) ?? '');
+    expect(head.epoch).toBe(1);
+    expect(isListed(head, 'fusebox~listed')).toBe(true);
+  });
+
+  it('lists many at once, and gives out the blob that they are in', async () => {
+    const untilMs = Date.now() + 60_000;
+    const entries = Array.from({ length: 600 }, (_, index) => ({ issuer: 'elsewhere', sid: `s-${index}`, untilMs }));
+    expect(await control().revokeMany({ entries, act: ACT })).toEqual({ imported: true, epoch: 1, listed: 600 });
+    const { head, epoch } = await control().head();
+    const { revoked } = await read(head);
+    expect([epoch, revoked.recent, revoked.blobs.map(({ count }) => count)]).toEqual([1, '', [600]]);
+    const name = revokedBlobName(revoked.blobs[0]?.digest ?? '');
+    expect((await control().blob(name))?.length).toBe(4_800);
+    await runDurableObjectAlarm(control());
+    expect((await bindings.SNAPSHOT.get(name, 'arrayBuffer'))?.byteLength).toBe(4_800);
+    expect(await control().blob('head')).toBeNull();
   });
 
   it('is woken to publish by a revocation that comes again, for it may have died before it was the first time', async () => {
@@ -102,19 +134,23 @@ describe('the control object', () => {
   });
 
   it('takes off the list what has expired; the epoch never goes back', async () => {
-    await control().revoke({ issuer: 'fusebox', sid: 'short', untilMs: Date.now() + 30, act: ACT });
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    await control().revoke({ issuer: 'fusebox', sid: 'short', untilMs: Date.now() + 60_000, act: ACT });
+    vi.setSystemTime(Date.now() + 62_000);
     expect(await runDurableObjectAlarm(control())).toBe(true);
-    const rows = await runInDurableObject(control(), (_instance, state) =>
-      state.storage.sql.exec('SELECT 1 FROM revoked').toArray(),
-    );
-    expect(rows).toEqual([]);
-    const { epoch } = await control().revoke({
-      issuer: 'fusebox',
-      sid: 'other',
-      untilMs: Date.now() + 60_000,
-      act: ACT,
-    });
-    expect(epoch).toBe(3);
+    const { head, epoch } = await control().head();
+    expect([epoch, (await read(head)).revoked.recent]).toEqual([2, '']);
+    const other = { issuer: 'fusebox', sid: 'other', untilMs: Date.now() + 60_000, act: ACT };
+    expect(await control().revoke(other)).toEqual({ epoch: 3 });
+  });
+
+  it('keeps the list, the epoch and the time when it is evicted, with a clock that was set back meanwhile', async () => {
+    await control().revoke({ issuer: 'fusebox', sid: 'kept', untilMs: Date.now() + 60_000_000, act: ACT });
+    const before = await read((await control().head()).head);
+    await evictDurableObject(control());
+    vi.setSystemTime(Date.now() - 3_600_000);
+    const after = await read((await control().head()).head);
+    expect(isListed(after, 'fusebox~kept')).toBe(true);
+    expect(after.epoch).toBe(before.epoch);
+    expect(after.asOfMs).toBeGreaterThanOrEqual(before.asOfMs - HEAD_MAX_REUSE_MS);
   });
 });
