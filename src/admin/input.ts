@@ -12,27 +12,59 @@ const MAX_PROBLEMS_TOLD = 5;
 /** `text/plain` is what fetch() says of a string when nobody says otherwise. Forms are refused: they are a mistake, or a browser's. */
 const JSON_TYPE = /^(?:application\/(?:[a-z0-9.+-]+\+)?json|text\/plain)\s*(?:;|$)/i;
 
+const NDJSON_TYPE = /^(?:application\/(?:x-)?ndjson|text\/plain)\s*(?:;|$)/i;
+
 /** Reads the JSON body of a request. An absent one counts as `{}`, for calls whose members are all optional. */
 export async function readBody<S extends z.ZodType>(
   request: Request,
   schema: S,
   maxBytes: number = MAX_ADMIN_BODY_BYTES,
 ): Promise<Result<z.output<S>>> {
+  const text = await readText(request, { maxBytes, type: JSON_TYPE, typeName: 'application/json' });
+  if (!text.ok) return text;
+  return text.value === '' ? validate({}, schema) : readJson(text.value, schema);
+}
+
+/** Reads a body of NDJSON, one value a line; empty lines are passed over. What is wrong is said with its line. */
+export async function readLines<S extends z.ZodType>(
+  request: Request,
+  schema: S,
+  { maxBytes, maxLines }: { readonly maxBytes: number; readonly maxLines: number },
+): Promise<Result<readonly z.output<S>[]>> {
+  const text = await readText(request, { maxBytes, type: NDJSON_TYPE, typeName: 'application/x-ndjson' });
+  if (!text.ok) return text;
+  const values: z.output<S>[] = [];
+  for (const [index, line] of text.value.split('\n').entries()) {
+    if (line.trim() === '') continue;
+    if (values.length === maxLines) return refused('body-too-large', `The body has more than ${maxLines} lines.`);
+    const value = readJson(line, schema);
+    if (!value.ok) return refused(value.denial.code, `Line ${index + 1}: ${value.denial.detail}`);
+    values.push(value.value);
+  }
+  return accepted(values);
+}
+
+/** The text of a body; empty where there is none. */
+async function readText(
+  request: Request,
+  { maxBytes, type, typeName }: { readonly maxBytes: number; readonly type: RegExp; readonly typeName: string },
+): Promise<Result<string>> {
   const encoding = request.headers.get('content-encoding');
   if (encoding !== null && encoding !== 'identity')
     return refused('encoding-unsupported', 'The body must not be compressed.');
   const bytes = await readBounded(request, maxBytes);
   if (bytes === null) return refused('body-too-large', `The body is larger than ${maxBytes} bytes.`);
-  if (bytes.length === 0) return validate({}, schema);
-  const type = request.headers.get('content-type');
-  if (type !== null && !JSON_TYPE.test(type))
-    return refused('encoding-unsupported', 'The body must be sent as content-type application/json.');
-  let text: string;
+  const sent = request.headers.get('content-type');
+  if (bytes.length > 0 && sent !== null && !type.test(sent))
+    return refused('encoding-unsupported', `The body must be sent as content-type ${typeName}.`);
   try {
-    text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
+    return accepted(new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes));
   } catch {
     return refused('bad-request', 'The body is not UTF-8.');
   }
+}
+
+function readJson<S extends z.ZodType>(text: string, schema: S): Result<z.output<S>> {
   const reading = readStrictJson(text);
   return reading.ok
     ? validate(reading.value, schema)

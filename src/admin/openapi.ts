@@ -21,6 +21,7 @@ const REFUSALS: readonly ProblemCode[] = [
 const PLACES: Readonly<Record<string, string>> = {
   'sessions/id': "The session id, or 'issuer~id' for another issuer's.",
   'agents/id': "The agent's id.",
+  'drills/id': "The drill's id.",
   'kill-switches/level': 'global, agent, feature, customer or segment.',
   target:
     "What is stopped: 'all' (global), an id or a kind such as 'billing-*' (agent), 'refunds' or 'refunds@billing-*' (feature), an id (customer, segment).",
@@ -54,11 +55,17 @@ function operationOf(route: AdminRoute): Json {
     summary: route.summary,
     description: `Needs the role \`${route.role}\`${route.orRole === undefined ? '' : ` or \`${route.orRole}\``}.`,
     parameters: parametersOf(route),
-    ...(route.body === null
-      ? {}
-      : { requestBody: { required: true, content: { 'application/json': { schema: inputSchema(route.body) } } } }),
+    ...requestBodyOf(route),
     responses: { [route.answer.status]: answerOf(route.answer), ...refusals() },
   };
+}
+
+function requestBodyOf({ body, bodyLine }: AdminRoute): Json {
+  const content = {
+    ...(body === null ? {} : { 'application/json': { schema: inputSchema(body) } }),
+    ...(bodyLine === undefined ? {} : { 'application/x-ndjson': { schema: inputSchema(bodyLine) } }),
+  };
+  return Object.keys(content).length === 0 ? {} : { requestBody: { required: true, content } };
 }
 
 function parametersOf(route: AdminRoute): readonly Json[] {
@@ -67,10 +74,15 @@ function parametersOf(route: AdminRoute): readonly Json[] {
     const description = of === undefined ? PLACES[name] : (PLACES[`${of}/${name}`] ?? PLACES[name]);
     return { name, in: 'path', required: true, schema: { type: 'string' }, description: description ?? '' };
   });
-  const { properties = {} } = z.toJSONSchema(route.query, { io: 'input' });
+  const { properties = {}, required = [] } = z.toJSONSchema(route.query, { io: 'input' });
   return [
     ...inPath,
-    ...Object.entries(properties).map(([name, schema]) => ({ name, in: 'query', required: false, schema })),
+    ...Object.entries(properties).map(([name, schema]) => ({
+      name,
+      in: 'query',
+      required: required.includes(name),
+      schema,
+    })),
   ];
 }
 

@@ -7,6 +7,7 @@ import { readSessionId, sessionName, type SessionRef } from '../rpc/session-name
 import { refused, type Result } from '../denial.ts';
 import type { Problem } from '../http/problem.ts';
 import type { AdminRole } from '../policy/admin-roles.ts';
+import type { DrillPorts } from '../drill/drill-runner.ts';
 import type { Policy } from '../policy/policy.ts';
 import type { AgentRpc } from '../rpc/agent-rpc.ts';
 import type { ControlRpc } from '../rpc/control-rpc.ts';
@@ -27,6 +28,10 @@ export interface AdminParts {
   readonly policy: () => Policy;
   /** The head has changed: this isolate takes the new one at once. Never rejects. */
   readonly headChanged: () => Promise<void>;
+  /** The data plane as a drill uses it; `lifetime` is that of the call which runs it. */
+  readonly drillGateway: (lifetime: {
+    waitUntil(work: Promise<unknown>): void;
+  }) => Pick<DrillPorts, 'probe' | 'probeHalted' | 'upstreamCalls'>;
   /** Milliseconds since 1970. */
   readonly now: () => number;
   /** A new id: unique, unguessable enough, in the grammar of ids. */
@@ -42,6 +47,8 @@ export interface AdminCall {
   readonly parts: AdminParts;
   readonly admin: Admin;
   readonly request: Request;
+  /** Keeps the call alive for what goes on after its answer. */
+  readonly background: (work: Promise<unknown>) => void;
   /** What stands in the places of the path that are in braces, decoded. */
   readonly params: Readonly<Record<string, string>>;
 }
@@ -72,6 +79,8 @@ export interface AdminRoute {
   readonly orRole?: AdminRole;
   readonly summary: string;
   readonly body: z.ZodType | null;
+  /** Where the body is NDJSON, which the handler reads by itself: one of its lines. */
+  readonly bodyLine?: z.ZodType;
   /** Of the body, where it is not the usual bound. */
   readonly maxBodyBytes?: number;
   readonly query: z.ZodType;

@@ -6,6 +6,7 @@ import { type Problem, problemResponse } from '../http/problem.ts';
 import { agentRoutes } from './agents.ts';
 import { createAdminGate, roleProblem } from './auth.ts';
 import { alertBreakGlass } from './break-glass.ts';
+import { drillRoutes } from './drills.ts';
 import { issuingRoutes } from './issuing.ts';
 import { killSwitchRoutes } from './kill-switches.ts';
 import { ledgerRoutes } from './ledger.ts';
@@ -13,6 +14,7 @@ import { openApiDocument } from './openapi.ts';
 import { policyRoutes } from './policy.ts';
 import { type AdminCall, type AdminParts, adminRoute, type AdminRoute, json, Unreachable } from './route.ts';
 import { noQuery, openApiAnswer } from './schemas.ts';
+import { revocationRoutes } from './revocations.ts';
 import { sessionRoutes } from './sessions.ts';
 
 let openApi: Readonly<Record<string, unknown>> | undefined;
@@ -24,7 +26,9 @@ export const ADMIN_ROUTES: readonly AdminRoute[] = [
   ...ledgerRoutes,
   ...agentRoutes,
   ...killSwitchRoutes,
+  ...drillRoutes,
   ...policyRoutes,
+  ...revocationRoutes,
   adminRoute({
     method: 'GET',
     path: '/admin/openapi.json',
@@ -91,7 +95,8 @@ export function adminRoutes(parts: AdminParts): Hono<AdminEnv> {
       const admin = context.get('admin');
       const denied = roleProblem(admin, route);
       if (denied !== null) return refuse(context, denied);
-      const call: AdminCall = { parts, admin, request: context.req.raw, params: context.req.param() };
+      const background = (work: Promise<unknown>): void => context.executionCtx.waitUntil(work);
+      const call: AdminCall = { parts, admin, request: context.req.raw, background, params: context.req.param() };
       const answered = await route.handle(call);
       return answered instanceof Response ? answered : refuse(context, answered);
     });

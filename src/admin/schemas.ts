@@ -1,6 +1,7 @@
 // What the control plane takes and gives, as schemas: the same ones validate, type the handlers and become the OpenAPI
 // document.
 import * as z from 'zod';
+import { readTimestamp } from '../http/timestamp.ts';
 import {
   MAX_LEDGER_ENTRIES_PER_PAGE,
   MAX_POLICY_BYTES,
@@ -122,6 +123,23 @@ export const policyBody = group({
   ({ yaml, digest, deployed }) => [yaml, digest, deployed].filter((given) => given !== undefined).length === 1,
   says('has not exactly one of yaml, digest and deployed'),
 );
+
+export const importQuery = group({ reason: reasonText });
+
+export const revocationLine = group({
+  session: z.string(says('is not a text')).meta({ description: "The session id; 'issuer~id' for another issuer's." }),
+  expires_at: z
+    .string(says('is not a text'))
+    .refine((written) => readTimestamp(written) !== null, says('is not a time such as 2026-01-31T12:00:00Z (RFC 3339)'))
+    .meta({ description: 'When its last credential expires: then it leaves the list.', format: 'date-time' }),
+});
+
+export const drillBody = reasonBody;
+
+export const signOffBody = group({
+  reason: reasonText.meta({ description: 'What the signature says, for the record.' }),
+  remedial_action: reasonText.optional().meta({ description: 'What is done about the issues found.' }),
+});
 
 const cursor = z
   .string()
@@ -316,6 +334,61 @@ export const policyVersionsAnswer = z
     ),
   })
   .register(answerSchemas, { id: 'PolicyVersions' });
+
+export const importAnswer = z
+  .strictObject({
+    listed: count.meta({
+      description: 'How many were put on the list: not those that have expired, nor, of few, those that were on it.',
+    }),
+    epoch: count,
+  })
+  .register(answerSchemas, { id: 'ImportedRevocations' });
+
+const drillChecks = z.array(z.strictObject({ what: z.string(), passed: z.boolean(), detail: z.string() }));
+const milliseconds = count.nullable();
+
+export const drillAnswer = z
+  .strictObject({
+    id: z.string(),
+    started_at: time,
+    finished_at: time,
+    trigger: z.enum(['operator', 'schedule']),
+    by: z.string(),
+    reason: z.string(),
+    required_seconds: count,
+    goal_seconds: count,
+    session_goal_seconds: count,
+    method: z.string(),
+    stops: z.array(
+      z.strictObject({
+        stop: z.enum([...KILL_LEVELS, 'session', 'halt']),
+        target: z.string(),
+        decided_at: time,
+        refused_after_ms: milliseconds,
+        stream_cut_after_ms: milliseconds,
+        recovered_after_ms: milliseconds,
+        checks: drillChecks,
+        passed: z.boolean(),
+        within_goal: z.boolean(),
+      }),
+    ),
+    checks: drillChecks,
+    passed: z.boolean(),
+    within_goal: z.boolean(),
+    issues: z.array(z.string()),
+    sign_off: z
+      .strictObject({
+        by: z.string(),
+        owner: z.string(),
+        at: time,
+        note: z.string(),
+        remedial_action: z.string().nullable(),
+      })
+      .nullable(),
+  })
+  .register(answerSchemas, { id: 'Drill' });
+
+export const drillsAnswer = z.strictObject({ drills: z.array(drillAnswer) }).register(answerSchemas, { id: 'Drills' });
 
 export const openApiAnswer = z
   .looseObject({ openapi: z.string(), paths: z.record(z.string(), z.unknown()) })

@@ -148,6 +148,16 @@ export const PROBLEM_HELP: Readonly<Record<ProblemCode, ProblemHelp>> = {
     meaning: 'Every edge holds all kill switches in one small signed value, and it is full.',
     remedy: 'Lift switches that have done their work, or pull a wider one. The level global always has room.',
   },
+  'drill-running': {
+    meaning: 'Drills pull switches of one namespace, so only one can run at a time.',
+    remedy: 'Wait for the other one to end: half a minute where all is well, ten minutes at most.',
+  },
+  'revocations-full': {
+    meaning:
+      'Every edge holds the whole revocation list in memory, and it has as many entries as it may. Nothing of the call was listed.',
+    remedy:
+      'Entries leave when their credentials expire. Revoke an agent, or pull a kill switch, instead of naming each session.',
+  },
   'method-not-allowed': {
     meaning: 'The address exists, but does not answer to this method.',
     remedy: "Use one of the methods in the answer's Allow header.",

@@ -11,6 +11,8 @@ export type ProblemCode =
   | 'resource-unknown'
   | 'kill-switch-unknown'
   | 'kill-switches-full'
+  | 'revocations-full'
+  | 'drill-running'
   | 'method-not-allowed'
   | 'internal-error';
 
@@ -290,6 +292,20 @@ export const PROBLEMS: Readonly<Record<ProblemCode, ProblemKind>> = {
     errorType: 'conflict_error',
     googleStatus: 'RESOURCE_EXHAUSTED',
     retryAfterSeconds: null,
+  },
+  'revocations-full': {
+    status: 409,
+    title: 'No room for so many revocations',
+    errorType: 'conflict_error',
+    googleStatus: 'RESOURCE_EXHAUSTED',
+    retryAfterSeconds: null,
+  },
+  'drill-running': {
+    status: 409,
+    title: 'A drill is running',
+    errorType: 'conflict_error',
+    googleStatus: 'ABORTED',
+    retryAfterSeconds: 30,
   },
   'method-not-allowed': {
     status: 405,

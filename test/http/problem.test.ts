@@ -11,7 +11,7 @@ const STATUSES: Readonly<Record<number, readonly string[]>> = {
   403: ['scope-denied', 'policy-denied', 'unpriced-model', 'kill-switch-active', 'approval-required'],
   404: ['route-unknown', 'session-unknown', 'resource-unknown'],
   405: ['method-not-allowed'],
-  409: ['idempotency-in-flight', 'idempotency-completed', 'session-ended'],
+  409: ['idempotency-in-flight', 'idempotency-completed', 'session-ended', 'revocations-full'],
   413: ['body-too-large'],
   415: ['encoding-unsupported'],
   422: ['idempotency-mismatch'],

@@ -47,6 +47,8 @@ export interface AdminWorld {
   readonly logged: Readonly<Record<string, unknown>>[];
   /** Names of ports that reject from now on. */
   readonly broken: Set<string>;
+  /** The revocation list has no room left. */
+  full: boolean;
   /** What happened to the policy, oldest first, and the texts by digest. */
   readonly policies: { readonly history: PolicyVersion[]; readonly texts: Map<string, string> };
   /** What was noted in the deployment's log. */
@@ -93,6 +95,7 @@ export async function adminWorld(env: Readonly<Record<string, string>> = {}, pol
     calls: [],
     logged: [],
     broken: new Set(),
+    full: false,
     policies: { history: [], texts: new Map() },
     notes: [],
     accessKeyOf: async () => ({ state: 'unknown' }),
@@ -107,6 +110,9 @@ export async function adminWorld(env: Readonly<Record<string, string>> = {}, pol
     agent: (id) => fakeAgent(world, id),
     policy: () => config.policy,
     headChanged: async () => undefined,
+    drillGateway: () => {
+      throw new Error('drills are tried over the real objects');
+    },
     now: () => world.nowMs,
     newId: () => `id-${(ids += 1)}`,
     log: (entry) => world.logged.push(entry),
@@ -197,6 +203,7 @@ function fakeSession(world: Pick<AdminWorld, 'objects' | 'calls' | 'broken' | 'n
     reset: (act) => change('reset', act, (view) => ({ ...view, breaker: { ...view.breaker, state: 'closed' } })),
     denied: notHere,
     spent: notHere,
+    audit: notHere,
     async ledger({ cursor, limit }) {
       touch('ledger');
       const from = Number(cursor ?? 0);
@@ -234,7 +241,10 @@ function fakePolicies(
 }
 
 function fakeControl(
-  world: Pick<AdminWorld, 'index' | 'revocations' | 'calls' | 'broken' | 'switches' | 'notes' | 'policies' | 'nowMs'>,
+  world: Pick<
+    AdminWorld,
+    'index' | 'revocations' | 'calls' | 'broken' | 'switches' | 'notes' | 'policies' | 'nowMs' | 'full'
+  >,
 ): ControlRpc {
   const touch = (method: string): void => {
     if (world.broken.has(`control.${method}`)) throw new Error('object overloaded');
@@ -268,8 +278,27 @@ function fakeControl(
     },
     async revokeMany({ entries, act }) {
       touch('revokeMany');
+      if (world.full) return { imported: false };
       world.revocations.push(...entries.map((entry) => ({ ...entry, act })));
       return { imported: true, epoch: 1, listed: entries.length };
+    },
+    async beginDrill({ id }) {
+      touch('beginDrill');
+      return { begun: false, running: `before-${id}` };
+    },
+    drillEvents: notHere,
+    finishDrill: notHere,
+    async drills() {
+      touch('drills');
+      return [];
+    },
+    async drill() {
+      touch('drill');
+      return null;
+    },
+    async signOffDrill() {
+      touch('signOffDrill');
+      return null;
     },
     async revokeAgent() {
       throw new Error('for agents objects only');
