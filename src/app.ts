@@ -3,17 +3,21 @@ import { type ExecutionContext, Hono } from 'hono';
 import { v7 as uuidv7 } from 'uuid';
 import type { AccessKeyOf } from './admin/auth.ts';
 import { deployedFile } from './admin/policy.ts';
+import { drillWhenDue } from './admin/drills.ts';
+import type { AdminParts } from './admin/route.ts';
 import { adminRoutes } from './admin/routes.ts';
 import type { Config } from './config.ts';
 import { AccessKeysClient } from './credential/access-keys-client.ts';
 import { publicJwks } from './credential/jwks.ts';
 import { DenialReports } from './gateway/denial-reports.ts';
+import { drillGateway } from './gateway/drill-gateway.ts';
 import { serveOwnSession } from './gateway/own-session.ts';
 import { type GatewayParts, type Lifetime, serveRoute } from './gateway/pipeline.ts';
 import { RulesInForce } from './gateway/rules-in-force.ts';
 import { callUpstream } from './gateway/upstream-client.ts';
 import { problemResponse } from './http/problem.ts';
 import { problemPage } from './http/problem-page.ts';
+import { timestamp } from './http/timestamp.ts';
 import { RESERVED_ROUTE_NAMES } from './policy/parse.ts';
 import { type AgentNamespace, agentClient } from './rpc/agent-client.ts';
 import { type ControlNamespace, controlClient } from './rpc/control-client.ts';
@@ -21,6 +25,7 @@ import type { ControlRpc } from './rpc/control-rpc.ts';
 import { regionOf, relayName, type Whereabouts } from './rpc/region.ts';
 import { relayClient, type RelayNamespace } from './rpc/relay-client.ts';
 import { type SessionNamespace, sessionClient } from './rpc/session-client.ts';
+import type { DrillRecord } from './snapshot/head.ts';
 import { type KvNamespace, snapshotKv } from './snapshot/kv-client.ts';
 import { EdgeSnapshot } from './snapshot/snapshot-client.ts';
 
@@ -47,6 +52,8 @@ export interface App {
   fetch(request: Request, lifetime: Lifetime): Promise<Response>;
   /** What an isolate does once, beside its first request. Never rejects. */
   started(): Promise<void>;
+  /** What has to be done once a day. Never rejects. */
+  daily(lifetime: Lifetime): Promise<void>;
 }
 
 export function createApp(
@@ -84,22 +91,22 @@ export function createApp(
     now,
   };
 
+  const admin: AdminParts = {
+    config,
+    sessions: session,
+    control: control(),
+    accessKeyOf: accessKeySource(config, now),
+    agent: (id) => agentClient(env.AGENT, id),
+    policy: () => rules.current().policy,
+    headChanged: () => snapshot.catchUp(),
+    drillGateway: (lifetime) => drillGateway(gateway, { tokens: verifierFor, lifetime }),
+    now,
+    newId: () => uuidv7(),
+    log,
+  };
+
   const web = new Hono();
-  web.route(
-    '/admin',
-    adminRoutes({
-      config,
-      sessions: session,
-      control: control(),
-      accessKeyOf: accessKeySource(config, now),
-      agent: (id) => agentClient(env.AGENT, id),
-      policy: () => rules.current().policy,
-      headChanged: () => snapshot.refresh(),
-      now,
-      newId: () => uuidv7(),
-      log,
-    }),
-  );
+  web.route('/admin', adminRoutes(admin));
   web.all('/session', (c) => serveOwnSession(c.req.raw, gateway));
   web.all('/session/*', (c) => serveOwnSession(c.req.raw, gateway));
   web.get('/.well-known/jwks.json', (c) =>
@@ -113,15 +120,18 @@ export function createApp(
     const disabled = [...routes.values()].flatMap(({ policy, auth }) =>
       auth.ready ? [] : [{ route: policy.name, missing: auth.missing }],
     );
-    const ageMs = snapshot.ageMs();
+    const health = snapshot.health();
+    const { ageMs } = health;
     const isServing = snapshot.freshness() !== 'stale' && !config.halted;
     return c.json(
       {
         status: isServing ? 'ok' : config.halted ? 'halted' : 'unavailable',
-        snapshot_epoch: snapshot.epoch,
+        snapshot_epoch: health.epoch,
         snapshot_age_seconds: ageMs === null ? null : Math.floor(ageMs / 1_000),
         policy: policy.digest,
         policy_drift: driftOf(rules.inForce(), ground.deployed.digest),
+        revocations: { held: health.revocations, complete: health.isListComplete },
+        drill: drillHealth(health.drill, now()),
         routes: { ready: routes.size - disabled.length, disabled },
       },
       isServing ? 200 : 503,
@@ -138,7 +148,15 @@ export function createApp(
       return serveRoute(request, gateway, lifetime).catch(failed);
     },
     started: () => reportPolicy(config, control()),
+    daily: (lifetime) => drillWhenDue(admin, (work) => lifetime.waitUntil(work)),
   };
+}
+
+/** How the last drill went, and whether the next one should have been run; null before the first. */
+function drillHealth(drill: DrillRecord, nowMs: number): Readonly<Record<string, unknown>> | null {
+  if (drill === null) return null;
+  const { finishedMs, passed, dueMs } = drill;
+  return { at: timestamp(finishedMs), passed, due_at: dueMs === null ? null : timestamp(dueMs), overdue: dueMs !== null && nowMs >= dueMs };
 }
 
 /** Where a run-time version of the policy stands in the way of the deployed file: both, by their digests. */

@@ -18,11 +18,23 @@ export default {
   fetch(request: Request, env: Env, context: ExecutionContext): Promise<Response> {
     return app === null ? start(request, env, context) : app.fetch(request, context);
   },
+
+  /** The daily trigger of wrangler.toml. */
+  async scheduled(_controller: ScheduledController, env: Env, context: ExecutionContext): Promise<void> {
+    const made = app ?? (await make({}, env, context));
+    if (typeof made !== 'string') await made.daily(context);
+  },
 };
 
 async function start(request: Request, env: Env, context: ExecutionContext): Promise<Response> {
+  const made = await make((request.cf ?? {}) as Whereabouts, env, context);
+  return typeof made === 'string' ? notConfigured(made) : made.fetch(request, context);
+}
+
+/** The parts of this isolate; what is wrong with its configuration, where they cannot be made. */
+async function make(whereabouts: Whereabouts, env: Env, context: ExecutionContext): Promise<App | string> {
   const reading = await parseConfig(env, policyText);
-  if (!reading.ok) return notConfigured(describeConfigErrors(reading.errors));
+  if (!reading.ok) return describeConfigErrors(reading.errors);
   if (app === null) {
     for (const what of configWarnings(reading.config, Date.now())) {
       console.warn(JSON.stringify({ event: 'config.warning', what }));
@@ -30,11 +42,11 @@ async function start(request: Request, env: Env, context: ExecutionContext): Pro
     app = createApp(reading.config, env, {
       now: Date.now,
       random: Math.random,
-      whereabouts: (request.cf ?? {}) as Whereabouts,
+      whereabouts,
     });
     context.waitUntil(app.started());
   }
-  return app.fetch(request, context);
+  return app;
 }
 
 /** Fails closed: without its secrets and a valid policy the Worker serves nothing, and says what is missing. */

@@ -194,6 +194,8 @@ export const MAX_SESSIONS_PREVIEWED = 256;
 export const PREVIEW_WINDOW_MS = MINUTE;
 
 // Drills
+/** How often one is due where the policy does not say. */
+export const DRILL_EVERY_DAYS = 30;
 /** A drill that has not ended by then was lost, and another may begin. */
 export const MAX_DRILL_MS = 10 * MINUTE;
 /** Evidence of some years. */

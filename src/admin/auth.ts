@@ -91,7 +91,7 @@ interface CallRoles {
 }
 
 /** The refusal of an admin who has none of the roles that a call takes, or null. */
-export function roleProblem(admin: Admin, { role, orRole }: CallRoles): Problem | null {
+export function roleProblem(admin: Pick<Admin, 'roles'>, { role, orRole }: CallRoles): Problem | null {
   if (admin.roles.includes(role) || (orRole !== undefined && admin.roles.includes(orRole))) return null;
   return {
     code: 'scope-denied',

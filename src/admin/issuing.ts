@@ -41,18 +41,10 @@ export const issuingRoutes: readonly AdminRoute[] = [
         limits: limitsOf(body.limits, policy.sessions.limits),
         expiresAtMs: endOf(nowMs, ttlSeconds),
       };
-      const created = await reach(
-        objectOf(parts, session).create({
-          session,
-          rules: admissionRules(policy.sessions),
-          act: act(body.reason ?? 'issued'),
-        }),
-        'the session',
-      );
-      if (!created.created)
+      const view = await createSession(parts, session, act(body.reason ?? 'issued'));
+      if (view === null)
         return { code: 'enforcement-unavailable', detail: 'The session could not be created; nothing was issued.' };
-      await record(parts, created.view);
-      return signed(parts, { view: created.view, nowMs, expiresAtMs: session.expiresAtMs });
+      return signed(parts, { view, nowMs, expiresAtMs: session.expiresAtMs });
     },
   }),
   adminRoute({
@@ -89,6 +81,19 @@ export const issuingRoutes: readonly AdminRoute[] = [
     },
   }),
 ];
+
+/** Makes a session: its object first, then the index; null where one of that id was there before. */
+export async function createSession(
+  parts: AdminParts,
+  session: SessionIdentity,
+  act: Act,
+): Promise<SessionView | null> {
+  const rules = admissionRules(parts.policy().sessions);
+  const created = await reach(objectOf(parts, session).create({ session, rules, act }), 'the session');
+  if (!created.created) return null;
+  await record(parts, created.view);
+  return created.view;
+}
 
 /** What the policy says about admissions, as a session's object takes it. */
 function admissionRules(policy: SessionPolicy): AdmissionRules {

@@ -77,8 +77,8 @@ export class DrillRegister {
   /** Says once that the next one should have been run. */
   alertOverdue(nowMs: number): void {
     const last = this.#parts.store.last();
-    if (last !== null && this.#parts.store.turnsOverdue(nowMs))
-      this.#alert({ event: 'drill.overdue', due: new Date(last.dueMs).toISOString() }, nowMs);
+    if (this.#parts.store.turnsOverdue(nowMs))
+      this.#alert({ event: 'drill.overdue', due: new Date(last?.dueMs ?? nowMs).toISOString() }, nowMs);
   }
 
   #alert(entry: { readonly event: string; readonly [member: string]: string | number }, nowMs: number): void {

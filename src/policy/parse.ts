@@ -8,6 +8,7 @@ import { digestOf } from './digest.ts';
 import { isRouteName } from './grammar.ts';
 import type { Fee, HostedToolBound, Policy, PriceOverride, RoutePolicy, SessionPolicy, UsageBounds } from './policy.ts';
 import { KNOWN_KEYS, LATER_KEYS, NOT_YET, type PolicyDocument, policySchema } from './schema.ts';
+import { DRILL_EVERY_DAYS } from '../limits.ts';
 import { readRevocationSection } from './revocation-section.ts';
 import { nearest } from './spelling.ts';
 import { secretNames, secretProblem } from './template.ts';
@@ -52,12 +53,22 @@ export function parsePolicy(text: string, rules: UpstreamRules): PolicyReading {
   if (routes.size === 0) source.report(['routes'], 'has no route');
   const sessions = readSessions(shape.data.sessions, source.report);
   const revocation = readRevocationSection(shape.data.revocation, source.report);
+  const drills = { everyDays: shape.data.drills?.every_days ?? DRILL_EVERY_DAYS };
   const admin = readAdminSection(shape.data.admin, rules, source.report);
   if (source.errors.length > 0) return { ok: false, errors: inOrder(source.errors) };
   const prices = shape.data.prices.map(readPrice);
   return {
     ok: true,
-    policy: { digest: digestOf(text), sessions, revocation, routes, prices, bounds: readBounds(shape.data.bounds), admin },
+    policy: {
+      digest: digestOf(text),
+      sessions,
+      revocation,
+      drills,
+      routes,
+      prices,
+      bounds: readBounds(shape.data.bounds),
+      admin,
+    },
   };
 }
 

@@ -11,6 +11,10 @@ export interface Policy {
   readonly digest: string;
   readonly sessions: SessionPolicy;
   readonly revocation: RevocationPolicy;
+  readonly drills: {
+    /** A kill drill is due this often; 0 for never. */
+    readonly everyDays: number;
+  };
   readonly routes: ReadonlyMap<string, RoutePolicy>;
   readonly prices: readonly PriceOverride[];
   readonly bounds: UsageBounds;

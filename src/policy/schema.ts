@@ -1,7 +1,7 @@
 // The shape of policy.yaml, key by key: what parses it and what generates its JSON Schema for editors. Values only; rules
 // that span keys are in policy/parse.ts.
 import * as z from 'zod';
-import { MAX_SESSION_TTL_SECONDS, MAX_TOKENS, UPSTREAM_TIMEOUT_MS } from '../limits.ts';
+import { DRILL_EVERY_DAYS, MAX_SESSION_TTL_SECONDS, MAX_TOKENS, UPSTREAM_TIMEOUT_MS } from '../limits.ts';
 import { formatUsd } from '../money.ts';
 import { ADMIN_KNOWN_KEYS, adminSection } from './admin-section.ts';
 import { DEFAULT_BOUNDS, DEFAULT_SESSIONS } from './defaults.ts';
@@ -164,6 +164,12 @@ const bounds = group({
     .default({}),
 });
 
+const drills = group({
+  every_days: whole(0, 366, 'How often a kill drill is due; 0 runs none by itself and calls none overdue.').default(
+    DRILL_EVERY_DAYS,
+  ),
+});
+
 /** The whole file. Unknown keys are refused on every level. */
 export const policySchema = group({
   version: z
@@ -171,6 +177,7 @@ export const policySchema = group({
     .meta({ description: 'The version of this format.' }),
   sessions: sessions.optional(),
   revocation: revocationSection.optional(),
+  drills: drills.meta({ description: 'The regular trial of everything that stops.' }).optional(),
   routes: z
     .record(z.string(), route, says('is not a mapping of names to routes'))
     .meta({ description: 'What can be reached, by the first segment of the path.' }),
@@ -187,6 +194,7 @@ export const KNOWN_KEYS: ReadonlyMap<string, readonly string[]> = new Map([
   ['sessions', Object.keys(sessions.shape)],
   ['sessions.limits', Object.keys(limits.shape)],
   ['revocation', Object.keys(revocationSection.shape)],
+  ['drills', Object.keys(drills.shape)],
   ['routes.*', Object.keys(route.shape)],
   ['routes.*.auth', Object.keys(auth.shape)],
   ['routes.*.fees.*', Object.keys(fee.shape)],

@@ -73,8 +73,8 @@ export interface DrillRpc {
   }): Promise<DrillBegin>;
   /** Events that the deployment's log has of that drill, in order. */
   drillEvents(id: string): Promise<readonly string[]>;
-  /** Keeps the evidence, and says to the edges when the next drill is due. */
-  finishDrill(drill: { readonly report: DrillReport; readonly dueMs: number }): Promise<void>;
+  /** Keeps the evidence, and says to the edges when the next drill is due; null for never. */
+  finishDrill(drill: { readonly report: DrillReport; readonly dueMs: number | null }): Promise<void>;
   /** The newest first, at most MAX_DRILLS_LISTED. */
   drills(): Promise<readonly DrillReport[]>;
   drill(id: string): Promise<DrillReport | null>;

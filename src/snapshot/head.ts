@@ -33,7 +33,7 @@ const headSchema = z.object({
       .max(MAX_REVOCATION_BLOBS),
     recent: z.base64(),
   }),
-  drill: z.object({ finishedMs: timeMs, passed: z.boolean(), dueMs: timeMs }).nullable(),
+  drill: z.object({ finishedMs: timeMs, passed: z.boolean(), dueMs: timeMs.nullable() }).nullable(),
 });
 
 /** The head as it travels; the members' meaning and units:

@@ -162,6 +162,13 @@ export class EdgeSnapshot {
     await this.#followPolicy();
   }
 
+  /** Takes what the control object says now, past every relay: for whoever has just changed it. Never rejects. */
+  async catchUp(background: Background = () => undefined): Promise<void> {
+    await this.#hear('control');
+    for (const digest of this.#blobs.begin(this.#sources.now())) background(this.#loadRevocations(digest));
+    await this.#followPolicy();
+  }
+
   #mayAsk(): boolean {
     const now = this.#sources.now();
     const freshness = this.freshness();

@@ -45,6 +45,7 @@ export function contextFor(protocol: ProtocolName, parts: PolicyParts = {}): Rea
     routes: new Map([[protocol, route]]),
     prices: parts.prices ?? [],
     bounds: parts.bounds ?? DEFAULT_BOUNDS,
+    drills: { everyDays: 0 },
     admin: { access: null },
   };
   return { policy, route, nowMs: NOW_MS };
