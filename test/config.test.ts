@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, it } from 'vitest';
-import { type Config, describeConfigErrors, type Environment, parseConfig } from '../src/config.ts';
+import { type Config, configWarnings, describeConfigErrors, type Environment, parseConfig } from '../src/config.ts';
 import { privateJwk } from './support/credentials.ts';
 
 const POLICY = `version: 1
@@ -116,11 +116,51 @@ describe('the configuration', () => {
   });
 });
 
+describe('what the configuration warns of', () => {
+  const entry = {
+    id: 'ann',
+    owner: 'ann',
+    sha256: 'ab'.repeat(32),
+    roles: ['viewer'],
+    expires_at: '2026-01-01T00:00:00Z',
+  };
+
+  it('is an admin token whose time is over; it is no reason not to start', async () => {
+    const config = await configOf({ ...good, ADMIN_TOKENS: JSON.stringify([entry]) });
+    expect(configWarnings(config, Date.UTC(2026, 0, 1) - 1)).toEqual([]);
+    expect(configWarnings(config, Date.UTC(2026, 0, 1))).toEqual([
+      'the admin token "ann" expired at 2026-01-01T00:00:00.000Z and is refused',
+    ]);
+  });
+});
+
+describe('when the Worker was deployed', () => {
+  it.each([
+    [
+      'is what the platform says',
+      { id: 'v1', tag: '', timestamp: '2026-01-01T00:00:00.123456Z' },
+      Date.UTC(2026, 0, 1, 0, 0, 0, 123),
+    ],
+    ['is not known without the binding', undefined, null],
+    ['is not known where the platform says something else', { timestamp: 'yesterday' }, null],
+    ['is not known where the platform says nothing', {}, null],
+  ])('%s', async (_what, metadata, atMs) => {
+    expect((await configOf({ ...good, CF_VERSION_METADATA: metadata })).deployedAtMs).toBe(atMs);
+  });
+});
+
 it('does without the keys of providers: their routes are disabled, not the gateway', async () => {
   expect((await configOf(good)).policy.routes.has('openai')).toBe(true);
 });
 
 describe('the policy of the configuration', () => {
+  it('is kept as it was deployed, beside the local routes', async () => {
+    const config = await configOf({ ...good, POLICY_LOCAL: LOCAL, LOCAL_DEVELOPMENT: '1' });
+    expect(config.policyText).toBe(POLICY);
+    expect([...config.policyGround.deployed.routes.keys()]).toEqual(['openai', 'free']);
+    expect([...(config.policyGround.local?.routes.keys() ?? [])]).toEqual(['local-openai', 'local-free']);
+  });
+
   it('is the one of the variable before the bundled one', async () => {
     const config = await configOf({ ...good, POLICY: POLICY.replace('free:', 'other:') });
     expect([...config.policy.routes.keys()]).toEqual(['openai', 'other']);

@@ -10,7 +10,7 @@ import type { AdminRole } from '../policy/admin-roles.ts';
 import type { AccessPolicy } from '../policy/policy.ts';
 
 /** Takes work that outlives the answer. */
-export type Background = (work: Promise<unknown>) => void;
+type Background = (work: Promise<unknown>) => void;
 /** The key of Cloudflare Access under a `kid`. */
 export type AccessKeyOf = (kid: string, background: Background) => Promise<AccessKeyAnswer>;
 

@@ -41,10 +41,18 @@ export function openApiDocument(routes: readonly AdminRoute[]): Json {
       version: '1',
       description: `Roles: ${ADMIN_ROLES.join(', ')}. None includes another. Money is a decimal string in USD; numbers are accepted too.`,
     },
-    security: [{ adminToken: [] }],
+    security: [{ adminToken: [] }, { accessAssertion: [] }],
     paths,
     components: {
-      securitySchemes: { adminToken: { type: 'http', scheme: 'bearer' } },
+      securitySchemes: {
+        adminToken: { type: 'http', scheme: 'bearer' },
+        accessAssertion: {
+          type: 'apiKey',
+          in: 'header',
+          name: 'Cf-Access-Jwt-Assertion',
+          description: 'Set by Cloudflare Access. Counts for nothing where there is an admin token.',
+        },
+      },
       schemas: { ...namedSchemas(), Problem: problemSchema() },
     },
   };

@@ -45,7 +45,7 @@ export interface ProblemKind {
 
 const ONE_MESSAGE =
   'A valid credential is needed, and exactly one: a session token in Authorization: Bearer, x-api-key, x-goog-api-key or ' +
-  'api-key; an admin token in Authorization: Bearer for the control plane. The reason is in the log of the gateway, under this request id.';
+  'api-key; for the control plane an admin token in Authorization: Bearer, or Cloudflare Access. The reason is in the log of the gateway, under this request id.';
 const BEARER = 'Bearer realm="fusebox"';
 const BEARER_INVALID = 'Bearer realm="fusebox", error="invalid_token"';
 /** The whole window of the request limit: the longest that a refusal for velocity can last. */
