@@ -239,6 +239,8 @@ export const MAX_VERIFIED_BYTES = 64 * MIB;
 // Archives
 /** When the policy that created a session said nothing of it. */
 export const DEFAULT_RETENTION_DAYS = 30;
+/** Ten years. */
+export const MAX_RETENTION_DAYS = 3_650;
 /** Compressed, and held in memory while it is verified: a million rows. A session with more stays as it is. */
 export const MAX_ARCHIVE_BYTES = 32 * MIB;
 /** A value of an object's storage may have 2 MiB. */

@@ -101,6 +101,7 @@ function admissionRules(policy: SessionPolicy): AdmissionRules {
     warnAt: policy.warnAt,
     onLimit: policy.onLimit,
     leastUsefulMicroUsd: policy.leastUsefulMicroUsd,
+    retentionDays: policy.retentionDays,
   };
 }
 

@@ -4,6 +4,7 @@ import { type Context, Hono } from 'hono';
 import type { Admin } from '../credential/admin-token.ts';
 import { type Problem, problemResponse } from '../http/problem.ts';
 import { agentRoutes } from './agents.ts';
+import { auditRoutes } from './audit.ts';
 import { createAdminGate, roleProblem } from './auth.ts';
 import { alertBreakGlass } from './break-glass.ts';
 import { drillRoutes } from './drills.ts';
@@ -24,6 +25,7 @@ export const ADMIN_ROUTES: readonly AdminRoute[] = [
   ...issuingRoutes,
   ...sessionRoutes,
   ...ledgerRoutes,
+  ...auditRoutes,
   ...agentRoutes,
   ...killSwitchRoutes,
   ...drillRoutes,

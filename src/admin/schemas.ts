@@ -164,6 +164,8 @@ export const ledgerQuery = group({
     .optional(),
 });
 
+export const auditQuery = group({ cursor: cursor.optional() });
+
 export const noQuery = group({});
 
 /** What calls answer with, by the name that the OpenAPI document gives it. */
@@ -255,6 +257,38 @@ export const ledgerEntryAnswer = z
 export const ledgerAnswer = z
   .strictObject({ entries: z.array(ledgerEntryAnswer), next_cursor: z.string().nullable() })
   .register(answerSchemas, { id: 'Ledger' });
+
+const auditLine = z
+  .looseObject({})
+  .meta({ description: 'A row (seq, at, event, its members, prev, hash) or a checkpoint (a compact JWS).' })
+  .register(answerSchemas, { id: 'AuditLine' });
+
+export const auditFileLine = z
+  .looseObject({})
+  .meta({ description: 'A line of a file: the header, a row, a checkpoint, or the last line.' })
+  .register(answerSchemas, { id: 'AuditFileLine' });
+
+export const auditAnswer = z
+  .strictObject({
+    log: z.strictObject({ deployment: z.string(), log: z.string() }),
+    entries: z.array(auditLine),
+    next_cursor: z.string().nullable(),
+  })
+  .register(answerSchemas, { id: 'Audit' });
+
+export const auditVerdictAnswer = z
+  .strictObject({
+    valid: z.boolean(),
+    rows: count,
+    checkpoints: count,
+    last_checkpoint: z.strictObject({ seq: count, at: time }).nullable(),
+    unsigned_rows: count.meta({ description: 'Rows after the last checkpoint: chained, and vouched for by no signature.' }),
+    first_bad: z
+      .strictObject({ line: count, seq: count.nullable(), problem: z.string(), detail: z.string() })
+      .nullable()
+      .meta({ description: 'The first line, counted from 1 with the header, that is not what or where it was.' }),
+  })
+  .register(answerSchemas, { id: 'AuditVerdict' });
 
 const killSwitchAnswer = z
   .strictObject({

@@ -99,6 +99,12 @@ export class LogVerifier {
     }
   }
 
+  /** The archive that the lines come from is not the one that was put away, and nothing in them tells where. */
+  blameArchive(): void {
+    const detail = 'The archive does not have the digest that was noted when it was made.';
+    this.#find({ line: this.#line, seq: null, problem: 'archive-changed', detail });
+  }
+
   /** What is to be said of the lines so far, taken for the whole log. */
   verdict(): Verdict {
     if (!this.#ended) {

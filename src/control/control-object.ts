@@ -3,7 +3,14 @@
 import { DurableObject } from 'cloudflare:workers';
 import { loadSigningKeys } from '../signing/signing-keys.ts';
 import { sessionName } from '../rpc/session-name.ts';
-import { PREVIEW_WINDOW_MS, PUBLISH_EVERY_MS, PUBLISH_RETRY_MS, REVOCATION_SWEEP_MS } from '../limits.ts';
+import {
+  CHECKPOINT_EVERY_MS,
+  MAX_LOG_LINES_PER_PAGE,
+  PREVIEW_WINDOW_MS,
+  PUBLISH_EVERY_MS,
+  PUBLISH_RETRY_MS,
+  REVOCATION_SWEEP_MS,
+} from '../limits.ts';
 import type {
   ControlRpc,
   ImportAnswer,
@@ -31,6 +38,7 @@ import type {
   SwitchAct,
   SwitchName,
 } from '../rpc/kill-switch.ts';
+import type { AuditPage } from '../rpc/session-rpc.ts';
 import { type SessionNamespace, sessionClient } from '../rpc/session-client.ts';
 import { type AuditEntry, controlLog } from '../audit/chain.ts';
 import { ControlStore } from './control-store.ts';
@@ -70,7 +78,11 @@ export class ControlObject extends DurableObject<Env> implements ControlRpc {
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
     this.#store = new ControlStore(ctx.storage);
-    this.#log = new LogStore(ctx.storage, controlLog(deploymentIdOf({ ...env })));
+    this.#log = new LogStore(
+      ctx.storage,
+      controlLog(deploymentIdOf({ ...env })),
+      () => void this.#wakeBy(Date.now() + CHECKPOINT_EVERY_MS),
+    );
     this.#agents = new RevokedAgentStore(ctx.storage);
     this.#switches = new KillSwitchRegister({
       store: new SwitchStore(ctx.storage),
@@ -107,7 +119,9 @@ export class ControlObject extends DurableObject<Env> implements ControlRpc {
   }
 
   async record(session: IndexedSession): Promise<void> {
-    this.#store.recordSession(session);
+    if (!this.#store.recordSession(session)) return;
+    const { issuer, sid, agent, customer } = session;
+    this.#log.append({ event: 'session.created', session: sessionName(issuer, sid), agent, customer }, Date.now());
   }
 
   async list(request: SessionListRequest): Promise<SessionList> {
@@ -219,6 +233,11 @@ export class ControlObject extends DurableObject<Env> implements ControlRpc {
     this.#log.append(entry, Date.now());
   }
 
+  async audit({ cursor }: { readonly cursor: string | null }): Promise<AuditPage> {
+    if (cursor === null) await this.#signLog();
+    return this.#log.page({ cursor, limit: MAX_LOG_LINES_PER_PAGE });
+  }
+
   async head(request: { readonly relay?: string } = {}): Promise<SignedHead> {
     if (request.relay !== undefined && isRelayName(request.relay)) this.#publication.asked(request.relay);
     const { head, epoch, asOfMs } = await this.#publication.head();
@@ -238,6 +257,7 @@ export class ControlObject extends DurableObject<Env> implements ControlRpc {
       this.#agents.dropEnded(now);
       this.#drills.alertOverdue(now);
       this.#revocations.dropExpired(now);
+      await this.#signLog();
       await this.#publication.publish();
     } catch (error) {
       console.warn(JSON.stringify({ event: 'snapshot.publish-failed', error: String(error) }));
@@ -245,6 +265,10 @@ export class ControlObject extends DurableObject<Env> implements ControlRpc {
     } finally {
       await this.#wakeBy(nextMs);
     }
+  }
+
+  async #signLog(): Promise<void> {
+    await this.#log.sign(await loadSigningKeys(this.env.SESSION_SIGNING_KEYS ?? ''), Date.now());
   }
 
   /** What the head carries has changed: has it published, and says its epoch. */

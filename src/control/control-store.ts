@@ -34,8 +34,16 @@ export class ControlStore {
     storage.sql.exec(SCHEMA);
   }
 
-  recordSession(session: IndexedSession): void {
+  /** Adds a session or updates what is said of it; true where it was not known. */
+  recordSession(session: IndexedSession): boolean {
     const { issuer, sid, agent, customer, status, createdAtMs, expiresAtMs, segments, scopes } = session;
+    const known = this.#storage.sql.exec(
+      'SELECT 1 FROM sessions WHERE created_at_ms = ? AND issuer = ? AND sid = ?',
+      createdAtMs,
+      issuer,
+      sid,
+    );
+    const isNew = known.toArray().length === 0;
     this.#storage.sql.exec(
       `INSERT INTO sessions (issuer, sid, agent, customer, status, created_at_ms, expires_at_ms, segments, scopes)
        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET status = excluded.status, expires_at_ms = excluded.expires_at_ms`,
@@ -49,6 +57,7 @@ export class ControlStore {
       segments.join(' '),
       scopes.join(' '),
     );
+    return isNew;
   }
 
   /** Sessions that are neither revoked nor over, newest first, one by one. */

@@ -318,8 +318,8 @@ function admitRequest(of: {
 
 /** What the policy says of admissions, for the session's object. */
 function admissionRules({ sessions }: Policy): AdmissionRules {
-  const { warnAt, onLimit, leastUsefulMicroUsd } = sessions;
-  return { warnAt, onLimit, leastUsefulMicroUsd };
+  const { warnAt, onLimit, leastUsefulMicroUsd, retentionDays } = sessions;
+  return { warnAt, onLimit, leastUsefulMicroUsd, retentionDays };
 }
 
 async function admit(session: SessionRpc, request: AdmitRequest): Promise<Result<AdmitAnswer>> {

@@ -1,5 +1,5 @@
 // What the policy says where its file does not: on the safe side for money, and adjustable key by key.
-import { MAX_SESSION_TTL_SECONDS } from '../limits.ts';
+import { DEFAULT_RETENTION_DAYS, MAX_SESSION_TTL_SECONDS } from '../limits.ts';
 import { microUsd } from '../money.ts';
 import type { SessionPolicy, UsageBounds } from './policy.ts';
 
@@ -14,6 +14,7 @@ export const DEFAULT_SESSIONS: SessionPolicy = {
   onLimit: 'revoke',
   leastUsefulMicroUsd: null,
   defaultOutputTokens: 8_192,
+  retentionDays: DEFAULT_RETENTION_DAYS,
   requiredClaims: [],
 };
 

@@ -198,6 +198,7 @@ function readSessions(sessions: PolicyDocument['sessions'], report: Report): Ses
     onLimit: sessions.on_limit,
     leastUsefulMicroUsd: sessions.least_useful_usd ?? null,
     defaultOutputTokens: sessions.default_output_tokens,
+    retentionDays: sessions.retention_days,
     requiredClaims: [...new Set(sessions.required_claims)],
   };
 }

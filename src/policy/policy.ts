@@ -53,6 +53,8 @@ export interface SessionPolicy {
   readonly leastUsefulMicroUsd: MicroUsd | null;
   /** Set on requests that name no maximum. */
   readonly defaultOutputTokens: number;
+  /** Whole days after its end before a session is archived. */
+  readonly retentionDays: number;
   readonly requiredClaims: readonly ('customer' | 'segment')[];
 }
 

@@ -1,7 +1,13 @@
 // The shape of policy.yaml, key by key: what parses it and what generates its JSON Schema for editors. Values only; rules
 // that span keys are in policy/parse.ts.
 import * as z from 'zod';
-import { DRILL_EVERY_DAYS, MAX_SESSION_TTL_SECONDS, MAX_TOKENS, UPSTREAM_TIMEOUT_MS } from '../limits.ts';
+import {
+  DRILL_EVERY_DAYS,
+  MAX_SESSION_TTL_SECONDS,
+  MAX_TOKENS,
+  UPSTREAM_TIMEOUT_MS,
+  MAX_RETENTION_DAYS,
+} from '../limits.ts';
 import { formatUsd } from '../money.ts';
 import { ADMIN_KNOWN_KEYS, adminSection } from './admin-section.ts';
 import { DEFAULT_BOUNDS, DEFAULT_SESSIONS } from './defaults.ts';
@@ -51,6 +57,11 @@ const sessions = group({
   default_output_tokens: whole(1, 1_000_000, 'Set on requests that name no maximum.').default(
     DEFAULT_SESSIONS.defaultOutputTokens,
   ),
+  retention_days: whole(
+    0,
+    MAX_RETENTION_DAYS,
+    'How long after its end a session is kept whole; then it is archived and reduced to its tombstone.',
+  ).default(DEFAULT_SESSIONS.retentionDays),
   required_claims: list(
     choice(['customer', 'segment'], 'A claim that every credential must have.'),
     'So that no credential escapes a kill level.',

@@ -25,6 +25,7 @@ export function controlClient(namespace: ControlNamespace): ControlRpc {
     drill: (id) => stub().drill(id),
     signOffDrill: (signed) => stub().signOffDrill(signed),
     note: (entry) => stub().note(entry),
+    audit: (request) => stub().audit(request),
     policyState: () => stub().policyState(),
     policyVersions: () => stub().policyVersions(),
     policyText: (digest) => stub().policyText(digest),

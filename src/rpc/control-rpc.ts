@@ -13,7 +13,7 @@ import type {
 } from './kill-switch.ts';
 import type { PolicyRpc } from './policy-rpc.ts';
 import type { SignedHead } from './relay-rpc.ts';
-import type { Act, SessionStatus } from './session-rpc.ts';
+import type { Act, AuditPage, SessionStatus } from './session-rpc.ts';
 
 /** One session as the deployment's index knows it. */
 export interface IndexedSession {
@@ -81,7 +81,7 @@ export interface HeadRpc {
 }
 
 /** The methods that the control object serves. */
-export interface ControlRpc extends HeadRpc, PolicyRpc {
+export interface ControlRpc extends HeadRpc, PolicyRpc, DrillRpc {
   /** Adds a session to the index, or updates what it says. */
   record(session: IndexedSession): Promise<void>;
   list(request: SessionListRequest): Promise<SessionList>;
@@ -99,4 +99,6 @@ export interface ControlRpc extends HeadRpc, PolicyRpc {
   preview(request: PreviewRequest): Promise<Preview>;
   /** Adds an entry to the deployment's log: what happened elsewhere and is for its auditors. */
   note(entry: AuditEntry): Promise<void>;
+  /** The deployment's log; its first page signs what is on disk. */
+  audit(request: { readonly cursor: string | null }): Promise<AuditPage>;
 }

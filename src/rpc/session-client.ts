@@ -34,6 +34,7 @@ export function sessionClient(namespace: SessionNamespace, name: string): Sessio
     denied: (report) => call((stub) => stub.denied(report)),
     spent: (request) => call((stub) => stub.spent(request)),
     ledger: (request) => call((stub) => stub.ledger(request)),
+    audit: (request) => call((stub) => stub.audit(request)),
   };
 }
 

@@ -1,5 +1,6 @@
 // What crosses between the Worker and a session's object. Types only: both sides may run different versions for some
 // minutes during a deploy, so members are added as optional and never change their meaning.
+import type { LogName } from '../audit/chain.ts';
 import type { Denial, DenialCode } from '../denial.ts';
 import type { MicroUsd } from '../money.ts';
 
@@ -64,6 +65,8 @@ export interface AdmissionRules {
   readonly onLimit: 'revoke' | 'pause';
   /** The least useful request; null for the default (1 % of the limit, at most one cent). */
   readonly leastUsefulMicroUsd: MicroUsd | null;
+  /** Whole days after its end during which a session is kept whole; absent for the default. */
+  readonly retentionDays?: number;
 }
 
 export interface AdmitRequest {
@@ -231,6 +234,16 @@ export interface LedgerPage {
   readonly nextCursor: string | null;
 }
 
+/** Lines of a log as they are exported (audit/log-line.ts): rows and checkpoints, oldest first, without frame. */
+export interface AuditPage {
+  readonly name: LogName;
+  readonly lines: readonly string[];
+  /** Where the next page starts; null at the end. */
+  readonly nextCursor: string | null;
+  /** Of a session that was archived: whether its archive is what was put away. */
+  readonly archive?: 'intact' | 'changed' | 'unreadable';
+}
+
 /** Who did an operator's act, for the record. */
 export interface Act {
   readonly by: string;
@@ -282,4 +295,6 @@ export interface SessionRpc {
   /** Whole micro-USD charged within the last so many milliseconds, on those routes or, with null, on all. */
   spent(request: { readonly withinMs: number; readonly routes: readonly string[] | null }): Promise<number>;
   ledger(request: { readonly cursor: string | null; readonly limit: number }): Promise<LedgerPage>;
+  /** The session's log; its first page signs what is on disk. Null: no such session was ever created. */
+  audit(request: { readonly cursor: string | null }): Promise<AuditPage | null>;
 }

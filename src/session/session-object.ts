@@ -2,12 +2,13 @@
 // admission.ts's; here is only when to write, whom to wake and what to tell the control object. It never awaits between
 // reading and changing the ledger, and carries no stream.
 import { DurableObject } from 'cloudflare:workers';
-import type { ChainHead } from '../audit/chain.ts';
-import { signCheckpoint } from '../audit/checkpoint.ts';
-import { isCheckpointDue, placeCheckpoint, takeLines } from '../audit/trail.ts';
+import { checkpointLine } from '../audit/log-line.ts';
+import { takeLines, unfold } from '../audit/trail.ts';
 import {
+  ARM_AGAIN_WITHIN_MS,
   BATCH_DELAY_MS,
   IDLE_WRITE_DELAY_MS,
+  MAX_LOG_LINES_PER_PAGE,
   REPORT_RETRY_MS,
   SEAL_AFTER_MS,
   UNSEALED_CHECK_MS,
@@ -18,6 +19,7 @@ import type {
   Act,
   AdmitAnswer,
   AdmitRequest,
+  AuditPage,
   CreateAnswer,
   DenialReport,
   ExtendAnswer,
@@ -32,11 +34,15 @@ import type {
   WatchAnswer,
   WatchRequest,
 } from '../rpc/session-rpc.ts';
+import { sessionName } from '../rpc/session-name.ts';
 import { loadSigningKeys } from '../signing/signing-keys.ts';
 import type { Denial } from '../denial.ts';
 import { deploymentIdOf, isHalted } from '../deployment.ts';
 import { admit, cutDenial, expireDue, extend, settle, voidHold, watch } from './admission.ts';
+import { AFTER_ARCHIVE, type ArchiveBucket, ArchiveStore, isArchiveCursor } from './archive-store.ts';
+import { Archivist } from './archivist.ts';
 import { knows, nextExpiryMs, openEntries, remember } from './ledger.ts';
+import { LogSigner } from './log-signer.ts';
 import { commit, confirm, isUnsealed, needsSeal } from './ledger-commit.ts';
 import {
   type Decision,
@@ -61,6 +67,8 @@ interface Env {
   readonly SESSION_SIGNING_KEYS?: string;
   readonly DEPLOYMENT_ID?: string;
   readonly ISSUER?: string;
+  /** Where that is bound: else archives stay in their objects. */
+  readonly ARCHIVE?: ArchiveBucket;
 }
 
 const OPEN_ENTRIES_CURSOR = 'open';
@@ -68,6 +76,8 @@ const HALTED: Denial = { code: 'kill-switch-active', detail: 'Everything is stop
 
 export class SessionObject extends DurableObject<Env> implements SessionRpc {
   readonly #store: SessionStore;
+  readonly #signer: LogSigner;
+  readonly #archivist: Archivist;
   #session: Session | null;
   /** When the alarm is set for; null when this incarnation has not set one. */
   #alarmAtMs: number | null = null;
@@ -79,8 +89,6 @@ export class SessionObject extends DurableObject<Env> implements SessionRpc {
   #flushing = false;
   /** The count of refusals rides with other writes, or goes alone when nothing else is to be written. */
   #deniedOnDisk = 0;
-  /** How far the log is known to be on disk: a checkpoint is never signed over more. */
-  #durableLog: ChainHead | null = null;
   readonly #watchers = new Map<string, (answer: WatchAnswer) => void>();
   readonly #isHalted: boolean;
 
@@ -88,14 +96,25 @@ export class SessionObject extends DurableObject<Env> implements SessionRpc {
     super(ctx, env);
     this.#isHalted = isHalted({ ...env });
     this.#store = new SessionStore(ctx.storage);
+    const secret = env.SESSION_SIGNING_KEYS ?? '';
+    this.#signer = new LogSigner(secret);
+    this.#archivist = new Archivist({
+      store: this.#store,
+      archives: new ArchiveStore(ctx.storage, env.ARCHIVE),
+      keys: () => loadSigningKeys(secret),
+      write: (session) => this.#writeNow(session),
+      sign: (session) => this.#signAll(session),
+    });
     const head = this.#store.readHead();
     this.#session = head === null ? null : loadSession(head, deploymentIdOf({ ...env }), Date.now());
-    this.#durableLog = this.#session?.trail.head ?? null;
+    if (this.#session !== null) this.#signer.reached(this.#session.trail.head);
     this.#deniedOnDisk = this.#session?.counts.denied ?? 0;
     // What is in doubt from now on has its end, and the alarm for it, on disk.
     if (this.#session?.ledger.dirty === true) this.#writeNow(this.#session);
-    // An alarm that was set just before the last incarnation died may not have reached the runtime.
-    else if (this.#session !== null) this.#arm(this.#session);
+    // An alarm that was set just before the last incarnation died may not have reached the runtime. The archive's, weeks
+    // ahead, was set long before.
+    else if (this.#session !== null && this.#dueMs(this.#session) < Date.now() + ARM_AGAIN_WITHIN_MS)
+      this.#arm(this.#session);
   }
 
   // ------------------------------------------------------------------------------------------------ for the data plane
@@ -120,7 +139,10 @@ export class SessionObject extends DurableObject<Env> implements SessionRpc {
 
   async settle(settlement: Settlement): Promise<SettleAnswer> {
     const session = this.#created();
-    this.#recallEntry(session, settlement.receipt.id);
+    const { id } = settlement.receipt;
+    if (this.#archivist.isBuried(session, id))
+      return this.#archivist.exhume(session, id).then(() => this.settle(settlement));
+    this.#recallEntry(session, id);
     const answer = this.#reply(session, settle(session, settlement, Date.now()));
     await this.#durable();
     return answer;
@@ -128,7 +150,10 @@ export class SessionObject extends DurableObject<Env> implements SessionRpc {
 
   async void(receipt: Receipt, reason: string): Promise<SettleAnswer> {
     const session = this.#created();
-    this.#recallEntry(session, receipt.id);
+    const { id } = receipt;
+    if (this.#archivist.isBuried(session, id))
+      return this.#archivist.exhume(session, id).then(() => this.void(receipt, reason));
+    this.#recallEntry(session, id);
     const answer = this.#reply(session, voidHold(session, receipt, reason, Date.now()));
     await this.#durable();
     return answer;
@@ -215,17 +240,34 @@ export class SessionObject extends DurableObject<Env> implements SessionRpc {
   async ledger({ cursor, limit }: { cursor: string | null; limit: number }): Promise<LedgerPage> {
     const session = this.#session;
     if (session === null) return { entries: [], nextCursor: null };
+    if (session.archive !== null && isArchiveCursor(cursor)) {
+      return this.#archivist.entries(session.archive, { cursor, limit });
+    }
     this.#expireOverdue(session);
     // What is listed is on disk: also what a batch in flight has written and nobody has confirmed.
     if (session.ledger.pending.length > 0 || session.ledger.inFlight !== null) this.#writeNow(session);
     if (cursor === OPEN_ENTRIES_CURSOR) return { entries: openEntries(session.ledger), nextCursor: null };
-    const page = this.#store.page({ cursor, limit });
+    const page = this.#store.page({ cursor: cursor === AFTER_ARCHIVE ? null : cursor, limit });
     if (page.nextCursor !== null) return page;
     const open = openEntries(session.ledger);
     if (page.entries.length > 0 && page.entries.length + open.length > limit) {
       return { entries: page.entries, nextCursor: OPEN_ENTRIES_CURSOR };
     }
     return { entries: [...page.entries, ...open], nextCursor: null };
+  }
+
+  async audit({ cursor }: { cursor: string | null }): Promise<AuditPage | null> {
+    const session = this.#session;
+    if (session === null) return null;
+    const { name } = session.trail;
+    const limit = MAX_LOG_LINES_PER_PAGE;
+    if (cursor === null) await this.#signAll(session);
+    if (session.archive !== null && isArchiveCursor(cursor)) {
+      return { name, ...(await this.#archivist.lines(session.archive, { cursor, limit })) };
+    }
+    const { lines, nextCursor } = this.#store.logPage({ cursor: cursor === AFTER_ARCHIVE ? null : cursor, limit });
+    const unplaced = nextCursor === null ? session.trail.unplaced.map(checkpointLine) : [];
+    return { name, lines: [...lines, ...unplaced], nextCursor };
   }
 
   // --------------------------------------------------------------------------------------------------------- the alarm
@@ -239,6 +281,8 @@ export class SessionObject extends DurableObject<Env> implements SessionRpc {
       this.#reply(session, expireDue(session, Date.now()));
       if (needsSeal(session.ledger, Date.now())) this.#writeNow(session);
       await this.#report(session);
+      const archive = await this.#archivist.archive(session, Date.now());
+      if (archive !== null) this.#announce(session, { event: 'archived', sha256: archive.sha256 });
     } finally {
       this.#arm(session);
     }
@@ -264,6 +308,7 @@ export class SessionObject extends DurableObject<Env> implements SessionRpc {
       nextExpiryMs(ledger),
       isUnsealed(ledger) ? ledger.lastGrantMs + UNSEALED_CHECK_MS : Number.POSITIVE_INFINITY,
       this.#unreported(session) ? this.#reportAfterMs : Number.POSITIVE_INFINITY,
+      this.#archivist.dueMs(session),
     );
   }
 
@@ -336,13 +381,13 @@ export class SessionObject extends DurableObject<Env> implements SessionRpc {
     try {
       const sealing = needsSeal(session.ledger, Date.now());
       // The seal carries the signature of what is on disk before it.
-      if (sealing) await this.#sign(session);
+      if (sealing) await this.#signer.sign(session.trail, Date.now());
       const counted = this.#deniedOnDisk !== session.counts.denied;
       const write = session.ledger.dirty || counted || sealing ? this.#takeWrite(session, { gated: false }) : null;
       const log = session.trail.head;
       await Promise.all([write === null ? null : this.#store.writeBatch(write), this.#store.sync()]);
       confirm(session.ledger);
-      this.#durableLog = log;
+      this.#signer.reached(log);
       for (const { resolve } of waiting) resolve();
     } catch (error) {
       for (const { reject } of waiting) reject(error);
@@ -352,22 +397,17 @@ export class SessionObject extends DurableObject<Env> implements SessionRpc {
     }
     if (session.ledger.dirty || this.#waiting.length > 0) this.#flushWithin(BATCH_DELAY_MS);
     else if (isUnsealed(session.ledger)) this.#flushWithin(SEAL_AFTER_MS);
-    if (this.#durableLog !== null && isCheckpointDue(session.trail, this.#durableLog, Date.now()))
-      await this.#sign(session);
+    if (this.#signer.isDue(session.trail, Date.now())) await this.#signer.sign(session.trail, Date.now());
   }
 
-  /** Signs the log as far as it is on disk. The signature goes there with the next write. */
-  async #sign(session: Session): Promise<void> {
-    const { trail } = session;
-    const head = this.#durableLog;
-    if (head === null || head.seq <= trail.signed.seq) return;
-    const atMs = Date.now();
-    try {
-      const keys = await loadSigningKeys(this.env.SESSION_SIGNING_KEYS ?? '');
-      placeCheckpoint(trail, { ...head, atMs, jws: await signCheckpoint({ ...trail.name, ...head, atMs }, keys) });
-    } catch (error) {
-      console.warn(JSON.stringify({ event: 'session.checkpoint-failed', log: trail.name.log, error: String(error) }));
-    }
+  /** Writes what there is to tell, and signs it. */
+  async #signAll(session: Session): Promise<void> {
+    unfold(session.trail, Date.now());
+    if (session.trail.pending.length > 0) this.#writeNow(session);
+    const { head } = session.trail;
+    await this.#store.sync();
+    this.#signer.reached(head);
+    await this.#signer.sign(session.trail, Date.now());
   }
 
   // ------------------------------------------------------------------------------------------------- telling the others
@@ -389,7 +429,7 @@ export class SessionObject extends DurableObject<Env> implements SessionRpc {
 
   #unreported(session: Session): boolean {
     const status = statusOf(session, session.identity.expiresAtMs - 1);
-    return status !== session.reported;
+    return status !== session.reported || session.archive?.told === false;
   }
 
   /** Tells the control object of a new status; a revocation goes on the list. Retried by the alarm until it is heard. */
@@ -406,6 +446,18 @@ export class SessionObject extends DurableObject<Env> implements SessionRpc {
         await control.revoke({ issuer, sid, untilMs: expiresAtMs, act: session.revocation });
       }
       session.reported = status;
+      if (session.archive?.told === false) {
+        const { sha256, bytes, rows, where } = session.archive;
+        await control.note({
+          event: 'session.archived',
+          session: sessionName(issuer, sid),
+          sha256,
+          bytes,
+          rows,
+          where,
+        });
+        session.archive = { ...session.archive, told: true };
+      }
     } catch (error) {
       console.warn(JSON.stringify({ event: 'session.report-failed', session: sid, error: String(error) }));
     }

@@ -3,7 +3,7 @@
 //
 // A batch is one asynchronous put without confirmation, so that it closes no output gate; everything else is written
 // through the synchronous API, which always does.
-import { MAX_LEDGER_ENTRIES_PER_PAGE } from '../limits.ts';
+import { MAX_LEDGER_ENTRIES_PER_PAGE, MAX_LOG_LINES_PER_PAGE } from '../limits.ts';
 import type { LedgerEntry, LedgerPage } from '../rpc/session-rpc.ts';
 import { tellsOf } from './ledger.ts';
 import type { KeyRecord, SessionImage } from './session.ts';
@@ -117,6 +117,31 @@ export class SessionStore {
       lines.push(...more);
     }
     return { lines, nextCursor: null };
+  }
+
+  /** Every line of the log, oldest first, read as they are taken. */
+  *logLines(): Generator<string> {
+    for (let cursor: string | null = ''; cursor !== null;) {
+      const page = this.logPage({ cursor, limit: MAX_LOG_LINES_PER_PAGE });
+      yield* page.lines;
+      cursor = page.nextCursor;
+    }
+  }
+
+  /** Every ended entry in the order in which they ended, read as they are taken. */
+  *entries(): Generator<LedgerEntry> {
+    for (let cursor: string | null = ''; cursor !== null;) {
+      const page: LedgerPage = this.page({ cursor, limit: MAX_LEDGER_ENTRIES_PER_PAGE });
+      yield* page.entries;
+      cursor = page.nextCursor;
+    }
+  }
+
+  /** Drops all entries, lines and idempotency keys; the next write of this same turn has what is left. */
+  dropAll(): void {
+    for (const prefix of [SEGMENT_PREFIX, KEY_PREFIX]) {
+      for (const key of Array.from(this.#storage.kv.list({ prefix }), ([key]) => key)) this.#storage.kv.delete(key);
+    }
   }
 
   #rows({ atMs, image, entries, lines, keys }: SessionWrite): [string, unknown][] {

@@ -54,6 +54,24 @@ export interface Session {
   readonly keys: Map<string, KeyRecord>;
   readonly changedKeys: Set<string>;
   keyCount: number;
+  /** The row that ended the log, while no other has followed; 0 before. */
+  closedSeq: number;
+  /** Set once this is only the tombstone: entries, log and keys until then are in the archive. */
+  archive: ArchiveRef | null;
+}
+
+/** Where the archive of a session is, and what it has to be. */
+export interface ArchiveRef {
+  readonly where: 'r2' | 'object';
+  readonly key: string;
+  /** Of the gzip file, hex. */
+  readonly sha256: string;
+  readonly bytes: number;
+  /** Of the log; later ones follow on the last of them. */
+  readonly rows: number;
+  readonly atMs: number;
+  /** Whether the control object's log has the digest. */
+  readonly told: boolean;
 }
 
 /** An idempotency key: `free` again after a void, a zero charge or a refusal. */
@@ -83,6 +101,8 @@ export interface SessionImage {
   readonly reported: SessionStatus;
   readonly longestLeaseMs: number;
   readonly keyCount: number;
+  readonly closedSeq?: number;
+  readonly archive?: ArchiveRef | null;
 }
 
 /** Something that people or other parts want to know of. */
@@ -91,7 +111,8 @@ export type SessionEvent =
   | { readonly event: 'tripped'; readonly trip: Trip }
   | { readonly event: 'revoked'; readonly by: string; readonly reason: string }
   | ({ readonly event: 'created' | 'renewed' | 'limits-changed' | 'reset' } & Act)
-  | { readonly event: 'ledger-frozen'; readonly receiptId: string };
+  | { readonly event: 'ledger-frozen'; readonly receiptId: string }
+  | { readonly event: 'archived'; readonly sha256: string };
 
 export interface Decision<T> {
   readonly answer: T;
@@ -125,6 +146,8 @@ export function createSession(
     keys: new Map(),
     changedKeys: new Set(),
     keyCount: 0,
+    closedSeq: 0,
+    archive: null,
   };
   tellCreated(session.trail, identity, act, nowMs);
   return session;
@@ -372,7 +395,7 @@ export function viewOf(session: Session, nowMs: number): SessionView {
 /** What to write of a session, once its ledger is committed and its log's lines are taken. */
 export function imageOf(session: Session, ledger: LedgerImage): SessionImage {
   const { identity, createdAtMs, limits, rules, velocity, warned, warnings, tooBigInARow, counts } = session;
-  const { breaker, revocation, trip, reported, longestLeaseMs, keyCount } = session;
+  const { breaker, revocation, trip, reported, longestLeaseMs, keyCount, closedSeq, archive } = session;
   return {
     version: 1,
     identity,
@@ -392,6 +415,8 @@ export function imageOf(session: Session, ledger: LedgerImage): SessionImage {
     reported,
     longestLeaseMs,
     keyCount,
+    closedSeq,
+    archive,
   };
 }
 
@@ -409,6 +434,8 @@ export function loadSession(image: SessionImage, deployment: string, nowMs: numb
     velocity: clean || perMinute === null ? image.velocity : spentAllowance(perMinute, nowMs),
     keys: new Map(),
     changedKeys: new Set(),
+    closedSeq: image.closedSeq ?? 0,
+    archive: image.archive ?? null,
   };
 }
 

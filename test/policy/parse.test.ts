@@ -91,6 +91,7 @@ describe('what a policy leaves out', () => {
       onLimit: 'revoke',
       leastUsefulMicroUsd: null,
       defaultOutputTokens: 8_192,
+      retentionDays: 30,
       requiredClaims: [],
     });
     expect(policy.prices).toEqual([]);

@@ -39,6 +39,7 @@ export function contextFor(protocol: ProtocolName, parts: PolicyParts = {}): Rea
       onLimit: 'revoke',
       leastUsefulMicroUsd: null,
       defaultOutputTokens: parts.defaultOutputTokens ?? 8_192,
+      retentionDays: 30,
       requiredClaims: [],
     },
     revocation: { refreshMs: 5_000, maxAgeMs: 60_000 },

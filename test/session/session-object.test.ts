@@ -176,7 +176,9 @@ describe.concurrent('a session object', { timeout: 30_000 }, () => {
     const count = (): Promise<number> =>
       runInDurableObject(
         CONTROL.getByName('control'),
-        (_instance, state) => state.storage.sql.exec('SELECT 1 FROM revoked WHERE sid = ?', 'listed').toArray().length,
+        (_instance, state) => state.storage.sql
+            .exec("SELECT 1 FROM audit_rows WHERE line LIKE '%session.revoked%' AND line LIKE '%~listed\"%'")
+            .toArray().length,
       );
     for (let tries = 0; tries < 50 && (await count()) === 0; tries += 1)
       await new Promise((resolve) => setTimeout(resolve, 20));

@@ -252,6 +252,7 @@ function fakeControl(
   };
   return {
     ...fakePolicies(world, touch),
+    audit: notHere,
     async note(entry) {
       touch('note');
       world.notes.push(entry);

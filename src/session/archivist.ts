@@ -1,0 +1,97 @@
+// Takes an ended session to its archive and leaves the tombstone, and looks into the archive when somebody asks for what
+// is in it. The object gives it the moments to do so, and writes.
+import { ARCHIVE_RETRY_MS, MAX_ARCHIVE_RETRY_MS, MAX_LEDGER_ENTRIES_PER_PAGE } from '../limits.ts';
+import type { AuditPage, LedgerPage } from '../rpc/session-rpc.ts';
+import type { KeyRing } from '../signing/signing-keys.ts';
+import { archiveDueMs, archiveLines, bury, close, entryOf, logLineOf } from './archive.ts';
+import { type ArchiveStore, isArchiveCursor } from './archive-store.ts';
+import { knows, remember, tellsOf } from './ledger.ts';
+import type { ArchiveRef, Session } from './session.ts';
+import type { SessionStore } from './session-store.ts';
+
+interface Parts {
+  readonly store: SessionStore;
+  readonly archives: ArchiveStore;
+  readonly keys: () => Promise<KeyRing>;
+  /** Writes the session, in this same turn. */
+  readonly write: (session: Session) => void;
+  /** Writes what there is to tell, waits for the disk, and signs. */
+  readonly sign: (session: Session) => Promise<void>;
+}
+
+export class Archivist {
+  readonly #parts: Parts;
+  #failures = 0;
+  #notBeforeMs = 0;
+  /** Requests that were looked for in the archive. */
+  readonly #exhumed = new Set<string>();
+
+  constructor(parts: Parts) {
+    this.#parts = parts;
+  }
+
+  /** When there is something to archive; Infinity when there is not. */
+  dueMs(session: Session): number {
+    return Math.max(archiveDueMs(session), this.#notBeforeMs);
+  }
+
+  /** Leaves the tombstone, once the archive is where it belongs and is whole. A failure loses nothing and is tried again. */
+  async archive(session: Session, nowMs: number): Promise<ArchiveRef | null> {
+    if (this.dueMs(session) > nowMs) return null;
+    const { store, write } = this.#parts;
+    try {
+      const archive = await this.#kept(session, nowMs);
+      if (session.closedSeq !== session.trail.head.seq || session.trail.pending.length > 0)
+        throw new Error('something happened meanwhile');
+      bury(session, archive, nowMs);
+      store.dropAll();
+      write(session);
+      return archive;
+    } catch (error) {
+      this.#notBeforeMs = nowMs + Math.min(ARCHIVE_RETRY_MS * 2 ** this.#failures, MAX_ARCHIVE_RETRY_MS);
+      this.#failures += 1;
+      const { log } = session.trail.name;
+      console.error(JSON.stringify({ event: 'session.archive-failed', log, error: String(error) }));
+      return null;
+    }
+  }
+
+  async #kept(session: Session, nowMs: number): Promise<ArchiveRef> {
+    const { store, archives, keys, write, sign } = this.#parts;
+    if (close(session, store.entries(), nowMs)) write(session);
+    await sign(session);
+    const { name, head, unplaced } = session.trail;
+    const rows = head.seq;
+    const lines = archiveLines({ name, lines: store.logLines(), unplaced, entries: store.entries(), rows });
+    return archives.keep(lines, { name, rows, keys: await keys(), nowMs });
+  }
+
+  /** A page of the ledger as it was archived. Rejects where the archive is no longer what it was. */
+  async entries(archive: ArchiveRef, how: { cursor: string | null; limit: number }): Promise<LedgerPage> {
+    const { items, nextCursor, state } = await this.#parts.archives.page(archive, { ...how, read: entryOf });
+    if (state !== 'intact') throw new Error(`the archive of this session is ${state}`);
+    return { entries: items, nextCursor };
+  }
+
+  /** A page of the log as it was archived, whatever has become of it. */
+  async lines(archive: ArchiveRef, how: { cursor: string | null; limit: number }): Promise<Omit<AuditPage, 'name'>> {
+    const { items, nextCursor, state } = await this.#parts.archives.page(archive, { ...how, read: logLineOf });
+    return { lines: items, nextCursor, archive: state };
+  }
+
+  /** Whether only the archive can say how that request ended. */
+  isBuried(session: Session, id: string): boolean {
+    return session.archive !== null && !knows(session.ledger, id) && !this.#exhumed.has(id);
+  }
+
+  /** Brings an ended request back into memory from the archive, if it is there. */
+  async exhume(session: Session, id: string): Promise<void> {
+    let cursor: string | null = null;
+    while (session.archive !== null && isArchiveCursor(cursor)) {
+      const page: LedgerPage = await this.entries(session.archive, { cursor, limit: MAX_LEDGER_ENTRIES_PER_PAGE });
+      for (const entry of page.entries) if (tellsOf(entry, id)) remember(session.ledger, entry);
+      cursor = page.nextCursor;
+    }
+    this.#exhumed.add(id);
+  }
+}
