@@ -1,0 +1,115 @@
+// A drill against the real Worker, as an operator runs it, and what real traffic feels of it.
+import { execFile } from 'node:child_process';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { DrillReport } from '../../src/rpc/drill-rpc.ts';
+import { type Stack, startStack } from '../support/stack.ts';
+
+const run = promisify(execFile);
+let stack: Stack;
+
+beforeAll(async () => {
+  stack = await startStack();
+});
+afterAll(() => stack.close());
+
+async function admin(
+  method: string,
+  path: string,
+  body?: unknown,
+  headers: Record<string, string> = {},
+): Promise<Response> {
+  return fetch(`${stack.url}/admin${path}`, {
+    method,
+    headers: { authorization: `Bearer ${stack.adminToken}`, 'content-type': 'application/json', ...headers },
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+  });
+}
+
+async function drill(...args: readonly string[]): Promise<{ code: number; stdout: string; stderr: string }> {
+  const env = { ...process.env, ADMIN_TOKEN: stack.adminToken };
+  try {
+    const { stdout, stderr } = await run(process.execPath, ['scripts/drill.ts', ...args], { env });
+    return { code: 0, stdout, stderr };
+  } catch (error) {
+    const { code, stdout, stderr } = error as { code: number; stdout: string; stderr: string };
+    return { code, stdout, stderr };
+  }
+}
+
+describe('a drill', () => {
+  it('pulls and lifts every level, and real traffic goes on all the while', async () => {
+    const directory = await mkdtemp(join(tmpdir(), 'fusebox-drill-'));
+    const out = join(directory, 'evidence.json');
+    const { token } = await stack.issueSession({ limits: { spend_usd: '100' } });
+    let over = false;
+    const statuses = (async () => {
+      const seen: number[] = [];
+      while (!over) {
+        seen.push((await stack.call('/tickets/tickets/1', { token })).status);
+        await new Promise((resolve) => setTimeout(resolve, 100));
+      }
+      return seen;
+    })();
+    const { code, stdout } = await drill(stack.url, '--reason', 'before production', '--out', out);
+    over = true;
+    expect(new Set(await statuses)).toEqual(new Set([200]));
+
+    const report = JSON.parse(await readFile(out, 'utf8')) as DrillReport;
+    await rm(directory, { recursive: true });
+    expect(report.issues).toEqual([]);
+    expect([code, report.passed, report.reason]).toEqual([0, true, 'before production']);
+    expect(report.stops.map(({ stop }) => stop)).toEqual([
+      'global',
+      'agent',
+      'feature',
+      'customer',
+      'segment',
+      'session',
+      'halt',
+    ]);
+    expect(stdout).toContain('Passed');
+
+    const kept = (await (await admin('GET', `/drills/${report.id}`)).json()) as DrillReport;
+    expect(kept).toEqual(report);
+    expect(await (await fetch(`${stack.url}/healthz`)).json()).toMatchObject({
+      drill: { passed: true, overdue: false },
+    });
+    expect(await (await admin('GET', '/kill-switches')).json()).toEqual({ kill_switches: [] });
+  }, 120_000);
+
+  it('is signed once, and reads as a page', async () => {
+    const { drills } = (await (await admin('GET', '/drills')).json()) as { drills: DrillReport[] };
+    const id = drills[0]?.id ?? '';
+    const sign = (reason: string): Promise<Response> => admin('POST', `/drills/${id}/sign-off`, { reason });
+    expect(await (await sign('seen')).json()).toMatchObject({ sign_off: { by: 'admin', note: 'seen' } });
+    expect(await (await sign('again')).json()).toMatchObject({ sign_off: { note: 'seen' } });
+    const page = await admin('GET', `/drills/${id}`, undefined, { accept: 'text/html' });
+    expect(page.headers.get('content-type')).toContain('text/html');
+    const text = await page.text();
+    for (const said of ['Drill passed', 'global', 'Went on after the lift', 'seen']) expect(text).toContain(said);
+  });
+
+  it('does not run beside another', async () => {
+    const first = admin('POST', '/drills', { reason: 'first' });
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    const second = await admin('POST', '/drills', { reason: 'second' });
+    expect([second.status, await second.json()]).toMatchObject([409, { code: 'drill-running' }]);
+    expect((await first).status).toBe(201);
+  }, 120_000);
+
+  it.each([
+    ['no URL', [], 'is missing'],
+    ['a path', ['https://gateway.example/admin'], 'not the origin'],
+    ['an unknown option', ['--fast'], 'unknown option'],
+    ['an option without its value', ['https://gateway.example', '--out'], 'needs a value'],
+    ['nobody there', ['http://127.0.0.1:9'], 'cannot be reached'],
+  ])('says what is wrong with %s', async (_what, args, says) => {
+    const { code, stderr } = await drill(...args);
+    expect(code).toBe(1);
+    expect(stderr).toContain(says);
+  });
+});
