@@ -164,6 +164,8 @@ export const AGENT_REVOCATIONS_AT_ONCE = 16;
 export const AGENT_REVOCATIONS_PER_TURN = 480;
 /** Between two turns of telling them. */
 export const AGENT_RETRY_MS = 2 * SECOND;
+/** Between two tries to have a revoked agent taken into the head. */
+export const AGENT_LIST_RETRY_MS = MINUTE;
 /** A session leaves the index of its agent this long after its end: clocks differ. */
 export const AGENT_SESSION_KEPT_MS = 60 * MINUTE;
 

@@ -4,6 +4,7 @@ import { DurableObject } from 'cloudflare:workers';
 import {
   AGENT_REVOCATIONS_AT_ONCE,
   AGENT_REVOCATIONS_PER_TURN,
+  AGENT_LIST_RETRY_MS,
   AGENT_RETRY_MS,
   AGENT_SESSION_KEPT_MS,
 } from '../limits.ts';
@@ -47,14 +48,18 @@ export class AgentObject extends DurableObject<Env> implements AgentRpc {
 
   override async alarm(): Promise<void> {
     const done = await this.#carryOn(AGENT_REVOCATIONS_PER_TURN);
-    if (!done) await this.ctx.storage.setAlarm(Date.now() + AGENT_RETRY_MS);
+    if (done) return;
+    // With its sessions told, all that is missing is room in the head, which comes as other revocations end.
+    const delayMs = this.#store.pendingCount() > 0 ? AGENT_RETRY_MS : AGENT_LIST_RETRY_MS;
+    await this.ctx.storage.setAlarm(Date.now() + delayMs);
   }
 
   /** Tells the control object and at most `limit` sessions; true when nothing is left to be told. */
   async #carryOn(limit: number): Promise<boolean> {
     const { revocation } = this.#store;
     if (revocation === null) return true;
-    const listed = revocation.listed || (await this.#list(revocation));
+    const hasEnded = revocation.untilMs <= Date.now();
+    const listed = revocation.listed || hasEnded || (await this.#list(revocation));
     const sessions = this.#store.pending(limit);
     for (let at = 0; at < sessions.length; at += AGENT_REVOCATIONS_AT_ONCE) {
       const some = sessions.slice(at, at + AGENT_REVOCATIONS_AT_ONCE);
