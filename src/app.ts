@@ -22,6 +22,7 @@ import { RESERVED_ROUTE_NAMES } from './policy/parse.ts';
 import { type AgentNamespace, agentClient } from './rpc/agent-client.ts';
 import { type ControlNamespace, controlClient } from './rpc/control-client.ts';
 import type { ControlRpc } from './rpc/control-rpc.ts';
+import { within } from './rpc/deadline.ts';
 import { regionOf, relayName, type Whereabouts } from './rpc/region.ts';
 import { relayClient, type RelayNamespace } from './rpc/relay-client.ts';
 import { type SessionNamespace, sessionClient } from './rpc/session-client.ts';
@@ -76,7 +77,7 @@ export function createApp(
     policy: rules,
     now,
     random,
-    sleep,
+    within,
     log,
   });
   const gateway: GatewayParts = {

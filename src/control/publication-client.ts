@@ -1,6 +1,7 @@
 // Makes the head, signs it, and brings it to KV (blobs first) and to the relays. Nothing that fails here keeps the control
 // object from answering: KV is tried again, a relay that missed a push asks by itself.
 import { HEAD_MAX_REUSE_MS, MAX_RELAYS, RELAY_ACTIVE_MS, RELAY_ASK_TIMEOUT_MS } from '../limits.ts';
+import { within } from '../rpc/deadline.ts';
 import type { RelayName } from '../rpc/region.ts';
 import type { RelayRpc, SignedHead } from '../rpc/relay-rpc.ts';
 import type { KeyRing } from '../signing/signing-keys.ts';
@@ -136,7 +137,8 @@ export class Publication {
         const { blobs: _blobs, ...signed } = await this.head();
         const sinceMs = this.#parts.now() - RELAY_ACTIVE_MS;
         const active = [...this.#relays].filter(([, askedMs]) => askedMs >= sinceMs);
-        const pushes = active.map(([name]) => within(this.#parts.relay(name).push(signed)));
+        // One that hangs must not hold back the next change from the others.
+        const pushes = active.map(([name]) => within(this.#parts.relay(name).push(signed), RELAY_ASK_TIMEOUT_MS));
         await Promise.allSettled(pushes);
       }
     } catch (error) {
@@ -145,9 +147,4 @@ export class Publication {
       this.#pushing = false;
     }
   }
-}
-
-/** A relay that hangs must not hold back the next change from the others. */
-function within(push: Promise<void>): Promise<void> {
-  return Promise.race([push, new Promise<void>((resolve) => setTimeout(resolve, RELAY_ASK_TIMEOUT_MS))]);
 }

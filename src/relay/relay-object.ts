@@ -1,6 +1,7 @@
 // The Durable Object of one relay: keeps nothing on disk, since what it would find there after a rest is too old to answer.
 import { DurableObject } from 'cloudflare:workers';
 import { type ControlNamespace, controlClient } from '../rpc/control-client.ts';
+import { within } from '../rpc/deadline.ts';
 import type { RelayRpc, SignedHead } from '../rpc/relay-rpc.ts';
 import { type KvNamespace, snapshotKv } from '../snapshot/kv-client.ts';
 import { Relay } from './relay.ts';
@@ -20,7 +21,7 @@ export class RelayObject extends DurableObject<Env> implements RelayRpc {
       kv: snapshotKv(env.SNAPSHOT),
       name: ctx.id.name ?? '',
       now: () => Date.now(),
-      sleep: (delayMs) => new Promise((resolve) => setTimeout(resolve, delayMs)),
+      within,
     });
   }
 

@@ -2,6 +2,7 @@
 // with what the control object has confirmed a moment ago; it never says "no change" because it has heard of none.
 import { MAX_RELAY_BLOB_BYTES, RELAY_ASK_TIMEOUT_MS, RELAY_CONFIRMED_MS, RELAY_RETRY_MS } from '../limits.ts';
 import type { HeadRpc } from '../rpc/control-rpc.ts';
+import type { Deadline } from '../rpc/deadline.ts';
 import type { RelayRpc, SignedHead } from '../rpc/relay-rpc.ts';
 import { loadBlob } from '../snapshot/blob.ts';
 import { readBlobName } from '../snapshot/head.ts';
@@ -14,7 +15,7 @@ export interface RelayParts {
   readonly name: string;
   /** Milliseconds since 1970. */
   readonly now: () => number;
-  readonly sleep: (delayMs: number) => Promise<void>;
+  readonly within: Deadline;
 }
 
 export class Relay implements RelayRpc {
@@ -61,24 +62,24 @@ export class Relay implements RelayRpc {
 
   /** Never rejects: whoever asked gets what is held, whose `asOf` says how old that is. */
   async #ask(): Promise<void> {
-    const { control, name, now, sleep } = this.#parts;
+    const { control, name, now, within } = this.#parts;
     try {
-      const answer = await Promise.race([control().head({ relay: name }), sleep(RELAY_ASK_TIMEOUT_MS)]);
-      if (answer !== undefined) return this.#adopt(answer);
+      const answer = await within(control().head({ relay: name }), RELAY_ASK_TIMEOUT_MS);
+      if (answer !== null) return this.#adopt(answer);
     } catch {
       // Said by the `asOf` of what is answered.
     }
     this.#failedMs = now();
   }
 
-  #adopt(head: SignedHead): void {
+  #adopt({ head, epoch, asOfMs }: SignedHead): void {
     const held = this.#held;
-    const isLater =
-      held === null || head.epoch > held.epoch || (head.epoch === held.epoch && head.asOfMs > held.asOfMs);
+    const isLater = held === null || epoch > held.epoch || (epoch === held.epoch && asOfMs > held.asOfMs);
     if (!isLater) return;
-    this.#held = head;
+    // A copy: an answer of another object, kept as it came, would keep that object in memory for as long.
+    this.#held = { head, epoch, asOfMs };
     // A clock that is ahead of ours must not make us confirmed for longer.
-    this.#confirmedMs = Math.max(this.#confirmedMs, Math.min(head.asOfMs, this.#parts.now()));
+    this.#confirmedMs = Math.max(this.#confirmedMs, Math.min(asOfMs, this.#parts.now()));
   }
 
   async #load(name: string): Promise<Uint8Array | null> {

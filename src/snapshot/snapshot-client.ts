@@ -15,6 +15,7 @@ import {
 } from '../limits.ts';
 import type { RevocationPolicy } from '../policy/policy.ts';
 import type { HeadRpc } from '../rpc/control-rpc.ts';
+import type { Deadline } from '../rpc/deadline.ts';
 import type { RelayRpc } from '../rpc/relay-rpc.ts';
 import type { KeyRing } from '../signing/signing-keys.ts';
 import { BlobShelf } from './blob-shelf.ts';
@@ -47,7 +48,7 @@ export interface SnapshotSources {
   readonly now: () => number;
   /** 0 <= n < 1. */
   readonly random: () => number;
-  readonly sleep: (delayMs: number) => Promise<void>;
+  readonly within: Deadline;
   /** One structured line. */
   readonly log: (entry: Readonly<Record<string, unknown>>) => void;
 }
@@ -191,7 +192,7 @@ export class EdgeSnapshot {
     const relay = this.#hear('relay');
     const kv = this.#hear('kv');
     const enough = kv.then(() =>
-      this.freshness() === 'stale' ? relay : Promise.race([relay, this.#sources.sleep(SNAPSHOT_BESIDE_ADMISSION_MS)]),
+      this.freshness() === 'stale' ? relay : this.#sources.within(relay, SNAPSHOT_BESIDE_ADMISSION_MS),
     );
     background(relay);
     await Promise.race([relay, enough]);
@@ -203,7 +204,7 @@ export class EdgeSnapshot {
   /** Whether a source gave a head that is confirmed as of now. Never rejects. */
   async #hear(source: Source): Promise<boolean> {
     try {
-      const jws = await this.#within(this.#headFrom(source));
+      const jws = await this.#sources.within(this.#headFrom(source), SNAPSHOT_ANSWER_TIMEOUT_MS);
       if (jws !== null) await this.#read(jws, source);
     } catch {
       // Out of reach: the next source is asked, or the copy that is held stays.
@@ -222,10 +223,6 @@ export class EdgeSnapshot {
       case 'kv':
         return this.#sources.kv.head();
     }
-  }
-
-  async #within<T>(answer: Promise<T>): Promise<T | null> {
-    return Promise.race([answer, this.#sources.sleep(SNAPSHOT_ANSWER_TIMEOUT_MS).then(() => null)]);
   }
 
   async #read(jws: string, source: Source): Promise<void> {

@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { MAX_RELAY_BLOB_BYTES, RELAY_ASK_TIMEOUT_MS, RELAY_CONFIRMED_MS, RELAY_RETRY_MS } from '../../src/limits.ts';
 import { Relay } from '../../src/relay/relay.ts';
+import { within } from '../../src/rpc/deadline.ts';
 import type { SignedHead } from '../../src/rpc/relay-rpc.ts';
 import { START_MS } from '../support/heads.ts';
 
@@ -12,7 +13,7 @@ function relayWorld() {
     nowMs: START_MS,
     epoch: 1 as number | 'down' | 'hangs',
     asked: [] as (string | undefined)[],
-    slept: [] as number[],
+    timeoutsMs: [] as number[],
     blobs: new Map<string, Uint8Array>(),
     kv: new Map<string, ArrayBuffer>(),
     blobsAsked: 0,
@@ -34,9 +35,9 @@ function relayWorld() {
     kv: { blob: async (name) => world.kv.get(name) ?? null },
     name: 'weur-3',
     now: () => world.nowMs,
-    sleep: async (delayMs) => {
-      world.slept.push(delayMs);
-      await new Promise((resolve) => setTimeout(resolve, 20));
+    within: (answer, timeoutMs) => {
+      world.timeoutsMs.push(timeoutMs);
+      return within(answer, 20);
     },
   });
   return { world, relay, headAt };
@@ -122,7 +123,7 @@ describe('a relay', () => {
     world.epoch = 'hangs';
     world.nowMs += RELAY_CONFIRMED_MS + 1;
     expect((await relay.head(NEAR))?.epoch).toBe(1);
-    expect(world.slept.at(-1)).toBe(RELAY_ASK_TIMEOUT_MS);
+    expect(world.timeoutsMs.at(-1)).toBe(RELAY_ASK_TIMEOUT_MS);
     await relay.head(NEAR);
     expect(world.asked).toHaveLength(2);
     world.epoch = 2;

@@ -1,5 +1,6 @@
 // An edge in a world that a test decides: what its relay, the control object and KV answer, how slowly, and what time it is.
 import type { HeadRpc } from '../../src/rpc/control-rpc.ts';
+import { within } from '../../src/rpc/deadline.ts';
 import type { RelayRpc, SignedHead } from '../../src/rpc/relay-rpc.ts';
 import type { KeyRing } from '../../src/signing/signing-keys.ts';
 import type { Head } from '../../src/snapshot/head.ts';
@@ -78,7 +79,7 @@ export function edgeWorld(keys: KeyRing): EdgeWorld {
     now: () => world.nowMs,
     random: () => world.random,
     // Long enough for whatever answers at all.
-    sleep: () => new Promise((resolve) => setTimeout(resolve, 20)),
+    within: (answer) => within(answer, 20),
     log: (entry) => world.logged.push(entry),
   });
   return Object.assign(world, {
