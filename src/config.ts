@@ -167,7 +167,8 @@ function policyOf(
       errors.push({ name: 'policy', problem: describePolicyError(name, error), remedy: 'correct the file' });
     return null;
   };
-  const policyText = textOf(env, 'POLICY') ?? from.bundledPolicy;
+  // As it is, white space at its ends included: the digest is that of the file.
+  const policyText = textOf(env, 'POLICY') === null ? from.bundledPolicy : String(env['POLICY']);
   const deployed = read('policy.yaml', policyText);
   const localText = textOf(env, 'POLICY_LOCAL');
   if (deployed === null) return null;

@@ -18,6 +18,8 @@ export const CLOCK_SKEW_EXPIRY_SECONDS = 5;
 export const MAX_CACHED_TOKENS = 10_000;
 /** A Cloudflare Access assertion with the groups of a large directory in it; the platform's own bound on a header is higher. */
 export const MAX_ACCESS_ASSERTION_CHARS = 16 * KIB;
+/** Access names its keys by a SHA-256 in hex. */
+export const MAX_ACCESS_KID_CHARS = 128;
 /** Cloudflare Access publishes two keys of 2 KB each. */
 export const MAX_ACCESS_KEYS_BYTES = 64 * KIB;
 export const MAX_ACCESS_KEYS = 32;
@@ -205,6 +207,8 @@ export const MAX_DRILLS_KEPT = 500;
 export const MAX_DRILLS_LISTED = 50;
 
 // The control plane
+/** The row that tells of a broken glass comes first where the control object answers in time; where not, the call goes on. */
+export const BREAK_GLASS_NOTE_WAIT_MS = 1 * SECOND;
 /** One call's worth of imported revocations: a line is at most a session's name and a time. */
 export const MAX_IMPORT_LINES = 10_000;
 export const MAX_IMPORT_BYTES = 2 * MIB;

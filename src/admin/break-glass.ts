@@ -1,10 +1,8 @@
 // Raises the alarm when somebody breaks the glass: a row in the deployment's log and a line on the console, for each
 // request. Never stands in the way: the glass is there for the day on which other parts are down.
 import type { Admin } from '../credential/admin-token.ts';
+import { BREAK_GLASS_NOTE_WAIT_MS } from '../limits.ts';
 import type { AdminParts } from './route.ts';
-
-/** The row comes before what it warns of where the control object answers in time; where it does not, the call goes on. */
-const MAX_WAIT_MS = 1_000;
 
 interface BrokenGlass {
   readonly admin: Admin;
@@ -30,5 +28,5 @@ export async function alertBreakGlass(
   const noted = parts.control.note(used).catch((error: unknown) => {
     parts.log({ event: 'break-glass.not-noted', request: requestId, error: String(error) });
   });
-  await Promise.race([noted, new Promise<void>((resolve) => setTimeout(resolve, MAX_WAIT_MS))]);
+  await Promise.race([noted, new Promise<void>((resolve) => setTimeout(resolve, BREAK_GLASS_NOTE_WAIT_MS))]);
 }

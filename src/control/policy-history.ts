@@ -31,7 +31,7 @@ export function newsOf(history: readonly PolicyVersion[], file: DeployedFile, no
 }
 
 /** Which of the events can be forgotten: the oldest beyond `most`, but never one that decides. */
-export function forgettable(history: readonly PolicyVersion[], most: number): readonly PolicyVersion[] {
+export function forgettable<V extends PolicyVersion>(history: readonly V[], most: number): readonly V[] {
   const { newest, deployed } = stateOf(history);
   return history
     .slice(0, Math.max(0, history.length - most))

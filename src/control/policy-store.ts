@@ -37,7 +37,7 @@ export class PolicyStore {
   }
 
   /** Oldest first. */
-  history(): readonly PolicyVersion[] {
+  history(): readonly KeptVersion[] {
     return (this.#history ??= this.#sql
       .exec<HistoryRow>('SELECT * FROM policy_history ORDER BY seq')
       .toArray()
@@ -56,7 +56,7 @@ export class PolicyStore {
       owner,
       reason,
     );
-    const forgotten = forgettable(this.history(), MAX_POLICY_VERSIONS) as readonly KeptVersion[];
+    const forgotten = forgettable(this.history(), MAX_POLICY_VERSIONS);
     if (forgotten.length === 0) return;
     this.#history = null;
     for (const { seq } of forgotten) this.#sql.exec('DELETE FROM policy_history WHERE seq = ?', seq);

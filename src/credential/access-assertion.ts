@@ -3,7 +3,7 @@
 import { compactVerify, type CryptoKey, errors } from 'jose';
 import type { DenialCode } from '../denial.ts';
 import { isJsonObject, type JsonObject, type JsonValue } from '../json/small-json.ts';
-import { CLOCK_SKEW_EXPIRY_SECONDS, CLOCK_SKEW_ISSUED_SECONDS } from '../limits.ts';
+import { CLOCK_SKEW_EXPIRY_SECONDS, CLOCK_SKEW_ISSUED_SECONDS, MAX_ACCESS_KID_CHARS } from '../limits.ts';
 import { readCompact, RSA_TOKEN } from './compact.ts';
 
 /** Whom a verified assertion speaks for. */
@@ -36,7 +36,6 @@ export type AccessVerification =
     };
 
 const HEADER_MEMBERS = new Set(['alg', 'kid', 'typ']);
-const MAX_KID_CHARS = 128;
 /** RFC 5321 section 4.5.3.1 allows 254; printable ASCII, so that no two addresses look alike and none breaks a log line. */
 const EMAIL = /^[\x21-\x3f\x41-\x7e]{1,64}@[A-Za-z0-9.-]{1,189}$/;
 const COMMON_NAME = /^[\x21-\x7e]{1,128}$/;
@@ -57,7 +56,7 @@ export async function verifyAccessAssertion(
   const problem = headerProblem(header) ?? audienceProblem(claims, rules);
   if (problem !== null) return invalid(problem);
   const { kid } = header;
-  if (typeof kid !== 'string' || kid === '' || kid.length > MAX_KID_CHARS) return invalid('"kid" names no key');
+  if (typeof kid !== 'string' || kid === '' || kid.length > MAX_ACCESS_KID_CHARS) return invalid('"kid" names no key');
   const answer = await rules.keyOf(kid);
   if (answer.state === 'unavailable')
     return { ok: false, code: 'enforcement-unavailable', reason: 'the keys of Cloudflare Access cannot be fetched' };

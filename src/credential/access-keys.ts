@@ -2,7 +2,7 @@
 // Fetches nothing.
 import { importJWK, type CryptoKey } from 'jose';
 import { isJsonObject, type JsonValue, readStrictJson } from '../json/small-json.ts';
-import { MAX_ACCESS_KEYS } from '../limits.ts';
+import { MAX_ACCESS_KEYS, MAX_ACCESS_KID_CHARS } from '../limits.ts';
 
 export type AccessKeys = ReadonlyMap<string, CryptoKey>;
 
@@ -10,7 +10,6 @@ export type AccessKeys = ReadonlyMap<string, CryptoKey>;
 const MODULUS = /^(?:[A-Za-z0-9_-]{342}|[A-Za-z0-9_-]{512}|[A-Za-z0-9_-]{683})$/;
 /** 65537 (RFC 8017 leaves others open; Access uses no other). */
 const EXPONENT = 'AQAB';
-const MAX_KID_CHARS = 128;
 
 /**
  * Reads a JWK set (RFC 7517 section 5) of RSA keys for RS256, by `kid`. Other keys are left out, since a set may have
@@ -35,7 +34,7 @@ function usable(jwk: JsonValue): readonly { readonly kid: string; readonly n: st
   if (!isJsonObject(jwk)) return [];
   const { kty, alg = 'RS256', use = 'sig', kid, n, e } = jwk;
   if (kty !== 'RSA' || alg !== 'RS256' || use !== 'sig') return [];
-  if (typeof kid !== 'string' || kid === '' || kid.length > MAX_KID_CHARS) return [];
+  if (typeof kid !== 'string' || kid === '' || kid.length > MAX_ACCESS_KID_CHARS) return [];
   return typeof n === 'string' && MODULUS.test(n) && e === EXPONENT ? [{ kid, n, e }] : [];
 }
 

@@ -25,7 +25,7 @@ export interface PolicyState {
 /** The file that a Worker was deployed with. */
 export interface DeployedFile {
   readonly digest: string;
-  /** When, where the platform says so (see `readVersionMetadata`); null locally. */
+  /** When its version was uploaded, where the platform says so; null locally. */
   readonly deployedAtMs: number | null;
 }
 
