@@ -282,7 +282,9 @@ export const auditVerdictAnswer = z
     rows: count,
     checkpoints: count,
     last_checkpoint: z.strictObject({ seq: count, at: time }).nullable(),
-    unsigned_rows: count.meta({ description: 'Rows after the last checkpoint: chained, and vouched for by no signature.' }),
+    unsigned_rows: count.meta({
+      description: 'Rows after the last checkpoint: chained, and vouched for by no signature.',
+    }),
     first_bad: z
       .strictObject({ line: count, seq: count.nullable(), problem: z.string(), detail: z.string() })
       .nullable()
