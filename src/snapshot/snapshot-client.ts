@@ -187,18 +187,16 @@ export class EdgeSnapshot {
     await this.#hear('kv');
   }
 
-  /** A relay far away may be slow, and what KV has may be too old to decide by: whichever is enough ends the wait. */
+  /** Whoever confirms may be slow, and what KV has may be too old to decide by: whichever is enough ends the wait. */
   async #askCold(background: Background): Promise<void> {
-    const relay = this.#hear('relay');
     const kv = this.#hear('kv');
+    const confirmed = this.#hear('relay').then((isConfirmed) => isConfirmed || this.#hear('control'));
+    background(confirmed);
     const enough = kv.then(() =>
-      this.freshness() === 'stale' ? relay : this.#sources.within(relay, SNAPSHOT_BESIDE_ADMISSION_MS),
+      this.freshness() === 'stale' ? confirmed : this.#sources.within(confirmed, SNAPSHOT_BESIDE_ADMISSION_MS),
     );
-    background(relay);
-    await Promise.race([relay, enough]);
-    if (this.freshness() !== 'stale') return;
-    await Promise.all([relay, kv]);
-    if (this.refreshIsDue()) await this.#hear('control');
+    await Promise.race([confirmed, enough]);
+    if (this.freshness() === 'stale') await Promise.all([confirmed, kv]);
   }
 
   /** Whether a source gave a head that is confirmed as of now. Never rejects. */
