@@ -9,7 +9,12 @@ export default defineConfig({
   test: {
     projects: [
       {
-        plugins: [cloudflareTest({ wrangler: { configPath: './wrangler.toml' }, miniflare: { bindings } })],
+        plugins: [
+          cloudflareTest({
+            wrangler: { configPath: './wrangler.toml' },
+            miniflare: { bindings, r2Buckets: ['ARCHIVE'] },
+          }),
+        ],
         test: { name: 'workerd', include: ['test/**/*.test.ts'], exclude: ['test/**/*.node.test.ts'] },
       },
       { test: { name: 'node', include: ['test/**/*.node.test.ts'], environment: 'node' } },

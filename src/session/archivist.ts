@@ -21,6 +21,7 @@ interface Parts {
 
 export class Archivist {
   readonly #parts: Parts;
+  #isBusy = false;
   #failures = 0;
   #notBeforeMs = 0;
   /** Requests that were looked for in the archive. */
@@ -37,8 +38,9 @@ export class Archivist {
 
   /** Leaves the tombstone, once the archive is where it belongs and is whole. A failure loses nothing and is tried again. */
   async archive(session: Session, nowMs: number): Promise<ArchiveRef | null> {
-    if (this.dueMs(session) > nowMs) return null;
+    if (this.#isBusy || this.dueMs(session) > nowMs) return null;
     const { store, write } = this.#parts;
+    this.#isBusy = true;
     try {
       const archive = await this.#kept(session, nowMs);
       if (session.closedSeq !== session.trail.head.seq || session.trail.pending.length > 0)
@@ -53,6 +55,8 @@ export class Archivist {
       const { log } = session.trail.name;
       console.error(JSON.stringify({ event: 'session.archive-failed', log, error: String(error) }));
       return null;
+    } finally {
+      this.#isBusy = false;
     }
   }
 

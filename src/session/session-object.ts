@@ -446,23 +446,29 @@ export class SessionObject extends DurableObject<Env> implements SessionRpc {
         await control.revoke({ issuer, sid, untilMs: expiresAtMs, act: session.revocation });
       }
       session.reported = status;
-      if (session.archive?.told === false) {
-        const { sha256, bytes, rows, where } = session.archive;
-        await control.note({
-          event: 'session.archived',
-          session: sessionName(issuer, sid),
-          sha256,
-          bytes,
-          rows,
-          where,
-        });
-        session.archive = { ...session.archive, told: true };
-      }
+      await this.#tellOfArchive(session);
     } catch (error) {
       console.warn(JSON.stringify({ event: 'session.report-failed', session: sid, error: String(error) }));
     }
     session.ledger.dirty = true;
     this.#writeNow(session);
+  }
+
+  /** The digest goes into the deployment's log, where the archive cannot reach it. */
+  async #tellOfArchive(session: Session): Promise<void> {
+    const { archive, identity } = session;
+    if (archive === null || archive.told) return;
+    // Two reports may be under way; one tells. Told again after a crash in between, it is the same row twice.
+    session.archive = { ...archive, told: true };
+    const { sha256, bytes, rows, where } = archive;
+    const name = sessionName(identity.issuer, identity.sid);
+    try {
+      const control = controlClient(this.env.CONTROL);
+      await control.note({ event: 'session.archived', session: name, sha256, bytes, rows, where });
+    } catch (error) {
+      session.archive = archive;
+      throw error;
+    }
   }
 
   // ----------------------------------------------------------------------------------------------------------- loading

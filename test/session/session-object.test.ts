@@ -2,62 +2,16 @@
 import { env } from 'cloudflare:workers';
 import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test';
 import { describe, it } from 'vitest';
-import { sessionClient } from '../../src/rpc/session-client.ts';
-import type { Admitted, AdmitRequest, SessionRpc } from '../../src/rpc/session-rpc.ts';
+import type { SessionRpc } from '../../src/rpc/session-rpc.ts';
 import type { SessionImage } from '../../src/session/session.ts';
 import type { SessionObject } from '../../src/session/session-object.ts';
-import type { SessionLimits } from '../../src/rpc/session-rpc.ts';
-import { RULES, codeOf, fee, identity, request, usd } from './given.ts';
+import { ACT, RULES, codeOf, fee, identity, request, usd } from './given.ts';
+import { admit, clientOf, crash, created, keysOf, settlement, stubOf } from './objects.ts';
 
 declare module 'cloudflare:workers' {
   interface ProvidedEnv {
     readonly SESSION: DurableObjectNamespace<SessionObject>;
   }
-}
-
-const ACT = { by: 'test', reason: 'test' };
-const settlement = (receipt: Admitted['receipt'], dollars: number) => ({
-  receipt,
-  costMicroUsd: usd(dollars),
-  tokens: 0,
-  usage: null,
-  estimated: false,
-  reason: 'completed',
-});
-
-function stubOf(name: string): DurableObjectStub<SessionObject> {
-  const { SESSION } = env as { SESSION: DurableObjectNamespace<SessionObject> };
-  return SESSION.getByName(name);
-}
-
-/** As the Worker calls it: a new stub for every call, so that a broken one does not stay. */
-function clientOf(name: string): SessionRpc {
-  return sessionClient({ getByName: stubOf }, name);
-}
-
-/** A created session whose life is around the real clock. */
-async function created(
-  name: string,
-  limits: Partial<SessionLimits> = {},
-): Promise<{ rpc: SessionRpc; asked: (dollars: number, more?: Partial<AdmitRequest>) => AdmitRequest }> {
-  const session = identity(limits, { sid: name, expiresAtMs: Date.now() + 3_600_000 });
-  const rpc = clientOf(name);
-  await rpc.create({ session, rules: RULES, act: ACT });
-  return { rpc, asked: (dollars, more = {}) => request(fee(dollars), { session, ...more }) };
-}
-
-async function admit(rpc: SessionRpc, asked: AdmitRequest): Promise<Admitted> {
-  const answer = await rpc.admit(asked);
-  if (!answer.admitted) throw new Error(`refused: ${answer.denial.code}`);
-  return answer;
-}
-
-const keysOf = (name: string): Promise<string[]> =>
-  runInDurableObject(stubOf(name), (_instance, state) => [...state.storage.kv.list()].map(([key]) => key));
-
-/** Ends the object as a crash would: what is not on disk is gone. */
-async function crash(name: string): Promise<void> {
-  await runInDurableObject(stubOf(name), (_instance, state) => state.abort('crash')).catch(() => undefined);
 }
 
 // Eviction waits for the object's timers, the seal's 5 s among them: so each test has its own object, and they run together.
@@ -176,7 +130,8 @@ describe.concurrent('a session object', { timeout: 30_000 }, () => {
     const count = (): Promise<number> =>
       runInDurableObject(
         CONTROL.getByName('control'),
-        (_instance, state) => state.storage.sql
+        (_instance, state) =>
+          state.storage.sql
             .exec("SELECT 1 FROM audit_rows WHERE line LIKE '%session.revoked%' AND line LIKE '%~listed\"%'")
             .toArray().length,
       );

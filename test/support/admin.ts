@@ -2,7 +2,7 @@
 // over HTTP. The real objects are tried by the black-box tests.
 import { Hono } from 'hono';
 import { adminRoutes } from '../../src/admin/routes.ts';
-import type { AuditEntry } from '../../src/audit/chain.ts';
+import { type AuditEntry, sessionLog } from '../../src/audit/chain.ts';
 import { type Config, parseConfig } from '../../src/config.ts';
 import type { AccessKeyAnswer } from '../../src/credential/access-assertion.ts';
 import { microUsd } from '../../src/money.ts';
@@ -203,7 +203,11 @@ function fakeSession(world: Pick<AdminWorld, 'objects' | 'calls' | 'broken' | 'n
     reset: (act) => change('reset', act, (view) => ({ ...view, breaker: { ...view.breaker, state: 'closed' } })),
     denied: notHere,
     spent: notHere,
-    audit: notHere,
+    async audit() {
+      touch('audit');
+      if (!world.objects.has(name)) return null;
+      return { name: sessionLog('test', name), lines: [], nextCursor: null };
+    },
     async ledger({ cursor, limit }) {
       touch('ledger');
       const from = Number(cursor ?? 0);
