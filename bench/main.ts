@@ -2,13 +2,15 @@
 // side by side in one run on this machine. Touches the loopback interface only, ends by itself and leaves nothing behind.
 import { parseArgs } from 'node:util';
 import { percentile, runLoad } from './loader.ts';
-import { publish, summarize, table, type RowPlan, type Sample } from './report.ts';
+import { timeScreening } from './revocations.ts';
+import { describeRevocations, publish, summarize, table, type RowPlan, type Sample } from './report.ts';
 import { onStopRequested } from '../scripts/stop-signals.ts';
 import { SESSIONS, setStage, type Stage, type Subject } from './subjects.ts';
 
 const PLANS: readonly RowPlan[] = [
   { name: 'empty-worker', subject: 'empty-worker', baseline: 'empty-worker', connections: 8 },
   { name: 'fusebox-refuse', subject: 'fusebox-refuse', baseline: 'empty-worker', connections: 8 },
+  { name: 'fusebox-refuse-million', subject: 'fusebox-refuse-million', baseline: 'empty-worker', connections: 8 },
   { name: 'empty-worker-16', subject: 'empty-worker', baseline: 'empty-worker-16', connections: 16 },
   { name: 'fusebox-refuse-16', subject: 'fusebox-refuse', baseline: 'empty-worker-16', connections: 16 },
   { name: 'bare-proxy', subject: 'bare-proxy', baseline: 'empty-worker-16', connections: 16 },
@@ -60,10 +62,13 @@ try {
 } finally {
   await stage.close();
 }
+const { million } = stage;
+const revocations = million === null ? null : { loaded: million, screened: await timeScreening() };
+if (revocations !== null) console.log(`\n${describeRevocations(revocations)}`);
 const rows = summarize(plans, samples, stage.skipped);
 console.log(`\n${table(rows)}`);
 if (!values['no-write'] && values.only.length === 0)
-  console.log(`\nwritten to ${publish(rows, { rounds, seconds, sessions: SESSIONS })}`);
+  console.log(`\nwritten to ${publish(rows, { rounds, seconds, sessions: SESSIONS }, revocations)}`);
 
 async function measure(plan: RowPlan): Promise<Sample> {
   await load(plan, plan.connections, SETTLE_MS);

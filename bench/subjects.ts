@@ -8,11 +8,12 @@ import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { exportJWK, generateKeyPair, SignJWT } from 'jose';
 import { adminClient, type Issued } from '../scripts/admin-client.ts';
-import { startGateway } from '../scripts/gateway-process.ts';
+import { type Gateway, startGateway } from '../scripts/gateway-process.ts';
 import { throwawaySecrets } from '../scripts/throwaway-secrets.ts';
 import { config, LOOPBACK_AND_INTERNET, service, text } from '../scripts/workerd-config.ts';
 import { guardAgainstOrphan, startWorkerd } from '../scripts/workerd.ts';
 import { httpRequest } from './loader.ts';
+import { loadMillion, type LoadFigures } from './revocations.ts';
 
 export const SESSIONS = 64;
 /** Out of the way. */
@@ -33,6 +34,8 @@ export interface Stage {
   readonly subjects: Readonly<Record<string, Subject>>;
   /** Subjects that could not be started, with the reason. */
   readonly skipped: Readonly<Record<string, string>>;
+  /** What it took to load a million revocations, where that was asked for. */
+  readonly million: LoadFigures | null;
   close(): Promise<void>;
 }
 
@@ -62,20 +65,25 @@ export async function setStage(names: ReadonlySet<string>): Promise<Stage> {
   try {
     const upstream = await startProgram(['bench/upstream.ts'], closers);
     const plain = await startPlainWorkers(upstream, closers);
-    const fusebox = [...names].some((name) => name.startsWith('fusebox')) ? await startFusebox(upstream, closers) : {};
+    const fusebox = [...names].some((name) => FUSEBOX.has(name)) ? await startFusebox(upstream, closers) : {};
+    const million = names.has(MILLION) ? await startFuseboxWithMillion(upstream, closers) : null;
     const express = names.has('express-redis') ? await startExpress(upstream, closers) : null;
     const reason = typeof express === 'string' ? { 'express-redis': express } : {};
     const subjects = {
       ...plain,
       ...fusebox,
+      ...(million === null ? {} : { [MILLION]: million.subject }),
       ...(express === null || typeof express === 'string' ? {} : { 'express-redis': express }),
     };
-    return { subjects, skipped: reason, close };
+    return { subjects, skipped: reason, million: million?.figures ?? null, close };
   } catch (error) {
     await close();
     throw error;
   }
 }
+
+const FUSEBOX = new Set(['fusebox', 'fusebox-stream', 'fusebox-refuse']);
+const MILLION = 'fusebox-refuse-million';
 
 /** As long as a session token is. */
 const TOKEN_LIKE = 'x'.repeat(600);
@@ -118,7 +126,16 @@ function plainWorker(name: string, bindings: string): string {
   ]);
 }
 
-async function startFusebox(upstreamPort: number, closers: Closers): Promise<Record<string, Subject>> {
+/** A gateway and what is asked of it. */
+interface Fusebox {
+  readonly gateway: Gateway;
+  readonly adminToken: string;
+  readonly issue: () => Promise<Issued>;
+  readonly revoke: (issued: Issued) => Promise<unknown>;
+  readonly requests: (body: string, all: readonly Issued[]) => Buffer[];
+}
+
+async function startGatewayOfOurs(upstreamPort: number, closers: Closers): Promise<Fusebox> {
   const secrets = await throwawaySecrets();
   const policyText = [
     'version: 1',
@@ -132,26 +149,49 @@ async function startFusebox(upstreamPort: number, closers: Closers): Promise<Rec
   const gateway = await startGateway({ port: 0, persist: null, vars: secrets.vars, policyText });
   closers.push(() => gateway.stop());
   const admin = adminClient({ url: gateway.url, token: secrets.adminToken });
-  const issue = (): Promise<Issued> => {
-    const limits = { spend_usd: '1000000', requests_per_minute: REQUESTS_PER_MINUTE };
-    return admin.issue({ agent: 'bench', scopes: ['llm:bench'], limits, ttl_seconds: 7_200 });
+  return {
+    gateway,
+    adminToken: secrets.adminToken,
+    issue: () => {
+      const limits = { spend_usd: '1000000', requests_per_minute: REQUESTS_PER_MINUTE };
+      return admin.issue({ agent: 'bench', scopes: ['llm:bench'], limits, ttl_seconds: 7_200 });
+    },
+    revoke: ({ session }) => admin.revoke(session.id, 'benchmark'),
+    requests: (body, all) =>
+      all.map(({ token }) =>
+        httpRequest(
+          `/${ROUTE}/v1/chat/completions`,
+          { 'content-type': 'application/json', authorization: `Bearer ${token}` },
+          body,
+        ),
+      ),
   };
+}
+
+async function startFusebox(upstreamPort: number, closers: Closers): Promise<Record<string, Subject>> {
+  const { gateway, issue, revoke, requests } = await startGatewayOfOurs(upstreamPort, closers);
   const sessions = await Promise.all(Array.from({ length: SESSIONS }, issue));
   const revoked = await issue();
-  await admin.revoke(revoked.session.id, 'benchmark');
-
-  const requests = (body: string, all: readonly { readonly token: string }[]): Buffer[] =>
-    all.map(({ token }) =>
-      httpRequest(
-        `/${ROUTE}/v1/chat/completions`,
-        { 'content-type': 'application/json', authorization: `Bearer ${token}` },
-        body,
-      ),
-    );
+  await revoke(revoked);
   return {
     fusebox: { port: gateway.port, requests: requests(WHOLE, sessions), expectedStatus: 200 },
     'fusebox-stream': { port: gateway.port, requests: requests(STREAM, sessions), expectedStatus: 200 },
     'fusebox-refuse': { port: gateway.port, requests: requests(WHOLE, [revoked]), expectedStatus: 401 },
+  };
+}
+
+/** The same, whose isolate holds a million revocations, among them the one that is asked for. */
+async function startFuseboxWithMillion(
+  upstreamPort: number,
+  closers: Closers,
+): Promise<{ readonly subject: Subject; readonly figures: LoadFigures }> {
+  const { gateway, adminToken, issue, revoke, requests } = await startGatewayOfOurs(upstreamPort, closers);
+  const revoked = await issue();
+  await revoke(revoked);
+  const figures = await loadMillion({ url: gateway.url, workerdPid: gateway.workerdPid, adminToken });
+  return {
+    subject: { port: gateway.port, requests: requests(WHOLE, [revoked]), expectedStatus: 401 },
+    figures,
   };
 }
 

@@ -42,7 +42,6 @@ export function readCommand(args: readonly string[]): DrillCommand | string {
 
 /** The report as lines for a terminal. */
 export function describeReport(report: DrillReport): string {
-  const time = (ms: number | null): string => (ms === null ? '      -' : `${(ms / 1_000).toFixed(2)} s`.padStart(7));
   const lines = report.stops.map(
     ({ stop, refused_after_ms: refused, stream_cut_after_ms: cut, recovered_after_ms: recovered, passed }) =>
       `  ${stop.padEnd(9)} ${time(refused)}     ${time(cut)}         ${time(recovered)}       ${passed ? 'passed' : 'FAILED'}`,
@@ -56,6 +55,10 @@ export function describeReport(report: DrillReport): string {
     `${report.passed ? 'Passed' : 'FAILED'}: required within ${report.required_seconds} s; goal of ${report.goal_seconds} s (one session: ${report.session_goal_seconds} s) ${report.within_goal ? 'met' : 'missed'}.`,
     '',
   ].join('\n');
+}
+
+function time(ms: number | null): string {
+  return (ms === null ? '-' : `${(ms / 1_000).toFixed(2)} s`).padStart(7);
 }
 
 async function main(args: readonly string[], token: string | undefined): Promise<number> {

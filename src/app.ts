@@ -99,7 +99,7 @@ export function createApp(
     accessKeyOf: accessKeySource(config, now),
     agent: (id) => agentClient(env.AGENT, id),
     policy: () => rules.current().policy,
-    headChanged: () => snapshot.catchUp(),
+    headChanged: (background) => snapshot.catchUp(background),
     drillGateway: (lifetime) => drillGateway(gateway, { tokens: verifierFor, lifetime }),
     now,
     newId: () => uuidv7(),
@@ -116,7 +116,7 @@ export function createApp(
   web.get('/problems/:code{[a-z-]*}', (c) => problemPage(c.req.param('code')) ?? notFound());
   web.get('/problems', () => problemPage('') ?? notFound());
   web.get('/healthz', async (c) => {
-    if (snapshot.freshness() !== 'fresh') await snapshot.refresh();
+    if (snapshot.refreshIsDue()) await snapshot.refresh((work) => c.executionCtx.waitUntil(work));
     const { policy, routes } = rules.current();
     const disabled = [...routes.values()].flatMap(({ policy, auth }) =>
       auth.ready ? [] : [{ route: policy.name, missing: auth.missing }],
@@ -130,6 +130,7 @@ export function createApp(
         snapshot_epoch: health.epoch,
         snapshot_age_seconds: ageMs === null ? null : Math.floor(ageMs / 1_000),
         policy: policy.digest,
+        policy_refused: health.refusedPolicy,
         policy_drift: driftOf(rules.inForce(), ground.deployed.digest),
         revocations: { held: health.revocations, complete: health.isListComplete },
         drill: drillHealth(health.drill, now()),
@@ -157,7 +158,12 @@ export function createApp(
 function drillHealth(drill: DrillRecord, nowMs: number): Readonly<Record<string, unknown>> | null {
   if (drill === null) return null;
   const { finishedMs, passed, dueMs } = drill;
-  return { at: timestamp(finishedMs), passed, due_at: dueMs === null ? null : timestamp(dueMs), overdue: dueMs !== null && nowMs >= dueMs };
+  return {
+    at: timestamp(finishedMs),
+    passed,
+    due_at: dueMs === null ? null : timestamp(dueMs),
+    overdue: dueMs !== null && nowMs >= dueMs,
+  };
 }
 
 /** Where a run-time version of the policy stands in the way of the deployed file: both, by their digests. */

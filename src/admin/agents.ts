@@ -19,7 +19,7 @@ export const agentRoutes: readonly AdminRoute[] = [
       description: 'How far it has come; what is pending goes on by itself.',
       schema: agentRevokedAnswer,
     },
-    async handle({ body, params, act }, { parts }) {
+    async handle({ body, params, act }, { parts, background }) {
       const agent = params['id'] ?? '';
       if (!isId(agent)) return { code: 'bad-request', detail: 'The id in the path is not that of an agent.' };
       const { ttlSecondsMax } = parts.policy().sessions;
@@ -28,7 +28,7 @@ export const agentRoutes: readonly AdminRoute[] = [
         parts.agent(agent).revoke({ agent, act: act(body.reason), untilMs }),
         "the agent's object",
       );
-      await parts.headChanged();
+      await parts.headChanged(background);
       return json(200, {
         agent,
         revoked_before: timestamp(revocation.beforeMs),

@@ -117,7 +117,7 @@ export async function drill(
   const { everyDays } = parts.policy().drills;
   const dueMs = everyDays === 0 ? null : now() + everyDays * DAY_MS;
   await reach(control.finishDrill({ report, dueMs }), CONTROL);
-  await parts.headChanged();
+  await parts.headChanged(background);
   return report;
 }
 

@@ -48,7 +48,7 @@ export const killSwitchRoutes: readonly AdminRoute[] = [
       description: 'The switch as it stands; 201 where it was not pulled before.',
       schema: pulledAnswer,
     },
-    async handle({ body, query, params }, { parts, admin }) {
+    async handle({ body, query, params }, { parts, admin, background }) {
       const name = switchNameOf(params);
       if (!name.ok) return name.denial;
       const untilMs = endOf(body.expires_at ?? null, parts.now());
@@ -58,7 +58,7 @@ export const killSwitchRoutes: readonly AdminRoute[] = [
       const act = actOf(admin, body.reason);
       const answer = await reach(parts.control.pull({ ...name.value, untilMs: untilMs.value, act }), CONTROL);
       if (!answer.pulled) return FULL;
-      await parts.headChanged();
+      await parts.headChanged(background);
       return json(answer.created ? 201 : 200, switchJson(answer.pulledSwitch));
     },
   }),
@@ -76,7 +76,7 @@ export const killSwitchRoutes: readonly AdminRoute[] = [
       description: 'The switch, lifted; 202 where a second person has to confirm it.',
       schema: liftedAnswer,
     },
-    async handle({ body, params }, { parts, admin }) {
+    async handle({ body, params }, { parts, admin, background }) {
       const name = switchNameOf(params);
       if (!name.ok) return name.denial;
       const answer = await reach(parts.control.lift(name.value, actOf(admin, body.reason)), CONTROL);
@@ -88,7 +88,7 @@ export const killSwitchRoutes: readonly AdminRoute[] = [
         case 'requested':
           return json(202, { state: 'lift-requested', kill_switch: switchJson(answer.pulledSwitch) });
         case 'lifted':
-          await parts.headChanged();
+          await parts.headChanged(background);
           return json(200, { state: 'lifted', kill_switch: switchJson({ ...answer.pulledSwitch, lift: null }) });
       }
     },

@@ -48,7 +48,7 @@ export const policyRoutes: readonly AdminRoute[] = [
     maxBodyBytes: MAX_POLICY_BODY_BYTES,
     query: policyPutQuery,
     answer: { status: 200, description: 'The policy in force.', schema: policyPutAnswer },
-    async handle({ body, query, act }, { parts }) {
+    async handle({ body, query, act }, { parts, background }) {
       const text = await textOf(parts, body);
       if (typeof text === 'object' && text !== null) return text;
       if (text !== null) {
@@ -60,7 +60,7 @@ export const policyRoutes: readonly AdminRoute[] = [
       if (body.reason === undefined) return { code: 'bad-request', detail: 'reason is missing.' };
       const deployed = deployedFile(parts.config);
       const state = await reach(parts.control.setPolicy({ text, deployed, act: act(body.reason) }), CONTROL);
-      await parts.headChanged();
+      await parts.headChanged(background);
       return shown(parts, state, inForce(state, parts.config));
     },
   }),

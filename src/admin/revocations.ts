@@ -17,7 +17,7 @@ export const revocationRoutes: readonly AdminRoute[] = [
     bodyLine: revocationLine,
     query: importQuery,
     answer: { status: 200, description: 'They are on the list.', schema: importAnswer },
-    async handle({ query, act }, { parts, request }) {
+    async handle({ query, act }, { parts, request, background }) {
       const bounds = { maxBytes: MAX_IMPORT_BYTES, maxLines: MAX_IMPORT_LINES };
       const lines = await readLines(request, revocationLine, bounds);
       if (!lines.ok) return lines.denial;
@@ -32,7 +32,7 @@ export const revocationRoutes: readonly AdminRoute[] = [
       }
       const answer = await reach(parts.control.revokeMany({ entries, act: act(query.reason) }), 'the control object');
       if (!answer.imported) return { code: 'revocations-full', detail: 'The revocation list has no room for so many.' };
-      await parts.headChanged();
+      await parts.headChanged(background);
       return json(200, { listed: answer.listed, epoch: answer.epoch });
     },
   }),

@@ -27,7 +27,7 @@ export interface AdminParts {
   /** The policy in force. */
   readonly policy: () => Policy;
   /** The head has changed: this isolate takes the new one at once. Never rejects. */
-  readonly headChanged: () => Promise<void>;
+  readonly headChanged: (background: (work: Promise<unknown>) => void) => Promise<void>;
   /** The data plane as a drill uses it; `lifetime` is that of the call which runs it. */
   readonly drillGateway: (lifetime: {
     waitUntil(work: Promise<unknown>): void;

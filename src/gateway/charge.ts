@@ -1,6 +1,6 @@
 // What an admitted request is charged, by how it ended: the table of docs/ledger.md as one pure function. The ledger
 // itself then bounds the charge by the hold.
-import type { Denial } from '../denial.ts';
+import type { Denial, DenialCode } from '../denial.ts';
 import { microUsd, priceOf } from '../money.ts';
 import type { Reading } from '../protocol/protocol.ts';
 import type { Receipt, Settlement } from '../rpc/session-rpc.ts';
@@ -22,20 +22,17 @@ export type Ending =
 
 type CutReason = 'cut-by-limit' | 'cut-by-revocation' | 'cut-by-kill-switch' | 'cut-unwatched';
 
+const CUT_REASONS: { readonly [code in DenialCode]?: CutReason } = {
+  'enforcement-unavailable': 'cut-unwatched',
+  'kill-switch-active': 'cut-by-kill-switch',
+  'spend-limit-exceeded': 'cut-by-limit',
+  'token-limit-exceeded': 'cut-by-limit',
+  'spend-held': 'cut-by-limit',
+};
+
 /** Why Fusebox ended an answer, as its ledger entry says it. */
 export function cutReason({ code }: Denial): CutReason {
-  switch (code) {
-    case 'enforcement-unavailable':
-      return 'cut-unwatched';
-    case 'kill-switch-active':
-      return 'cut-by-kill-switch';
-    case 'spend-limit-exceeded':
-    case 'token-limit-exceeded':
-    case 'spend-held':
-      return 'cut-by-limit';
-    default:
-      return 'cut-by-revocation';
-  }
+  return CUT_REASONS[code] ?? 'cut-by-revocation';
 }
 
 /** Tokens that may have been generated and not yet seen when a stream is cut. */

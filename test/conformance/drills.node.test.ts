@@ -16,6 +16,12 @@ beforeAll(async () => {
 });
 afterAll(() => stack.close());
 
+/** What the control plane answers, as JSON. */
+async function asked<T>(method: string, path: string, body?: unknown): Promise<T> {
+  const response = await admin(method, path, body);
+  return (await response.json()) as T;
+}
+
 async function admin(
   method: string,
   path: string,
@@ -45,18 +51,13 @@ describe('a drill', () => {
     const directory = await mkdtemp(join(tmpdir(), 'fusebox-drill-'));
     const out = join(directory, 'evidence.json');
     const { token } = await stack.issueSession({ limits: { spend_usd: '100' } });
-    let over = false;
-    const statuses = (async () => {
-      const seen: number[] = [];
-      while (!over) {
-        seen.push((await stack.call('/tickets/tickets/1', { token })).status);
-        await new Promise((resolve) => setTimeout(resolve, 100));
-      }
-      return seen;
-    })();
+    const seen = new Set<number>();
+    const traffic = setInterval(() => {
+      void stack.call('/tickets/tickets/1', { token }).then(({ status }) => seen.add(status));
+    }, 100);
     const { code, stdout } = await drill(stack.url, '--reason', 'before production', '--out', out);
-    over = true;
-    expect(new Set(await statuses)).toEqual(new Set([200]));
+    clearInterval(traffic);
+    expect([...seen]).toEqual([200]);
 
     const report = JSON.parse(await readFile(out, 'utf8')) as DrillReport;
     await rm(directory, { recursive: true });
@@ -73,20 +74,19 @@ describe('a drill', () => {
     ]);
     expect(stdout).toContain('Passed');
 
-    const kept = (await (await admin('GET', `/drills/${report.id}`)).json()) as DrillReport;
+    const kept = await asked<DrillReport>('GET', `/drills/${report.id}`);
     expect(kept).toEqual(report);
-    expect(await (await fetch(`${stack.url}/healthz`)).json()).toMatchObject({
-      drill: { passed: true, overdue: false },
-    });
-    expect(await (await admin('GET', '/kill-switches')).json()).toEqual({ kill_switches: [] });
+    const health = (await (await fetch(`${stack.url}/healthz`)).json()) as unknown;
+    expect(health).toMatchObject({ drill: { passed: true, overdue: false } });
+    expect(await asked<unknown>('GET', '/kill-switches')).toEqual({ kill_switches: [] });
   }, 120_000);
 
   it('is signed once, and reads as a page', async () => {
-    const { drills } = (await (await admin('GET', '/drills')).json()) as { drills: DrillReport[] };
+    const { drills } = await asked<{ drills: DrillReport[] }>('GET', '/drills');
     const id = drills[0]?.id ?? '';
-    const sign = (reason: string): Promise<Response> => admin('POST', `/drills/${id}/sign-off`, { reason });
-    expect(await (await sign('seen')).json()).toMatchObject({ sign_off: { by: 'admin', note: 'seen' } });
-    expect(await (await sign('again')).json()).toMatchObject({ sign_off: { note: 'seen' } });
+    const sign = (reason: string): Promise<unknown> => asked('POST', `/drills/${id}/sign-off`, { reason });
+    expect(await sign('seen')).toMatchObject({ sign_off: { by: 'admin', note: 'seen' } });
+    expect(await sign('again')).toMatchObject({ sign_off: { note: 'seen' } });
     const page = await admin('GET', `/drills/${id}`, undefined, { accept: 'text/html' });
     expect(page.headers.get('content-type')).toContain('text/html');
     const text = await page.text();
