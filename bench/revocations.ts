@@ -8,7 +8,7 @@ import { MAX_IMPORT_LINES } from '../src/limits.ts';
 import { type Digest64, digestOf } from '../src/snapshot/digest64.ts';
 import type { Head } from '../src/snapshot/head.ts';
 import { digestListOf } from '../src/snapshot/revocation-list.ts';
-import { snapshotOf, verdictOf } from '../src/snapshot/snapshot.ts';
+import { type ScreenedCaller, snapshotOf, verdictOf } from '../src/snapshot/snapshot.ts';
 
 export const REVOKED_ENTRIES = 1_000_000;
 const LIFE_MS = 6 * 60 * 60 * 1_000;
@@ -100,15 +100,6 @@ export async function timeScreening(): Promise<ScreenFigures> {
   );
   const lists = blobs.map(({ list }) => list);
   const held = { snapshot: snapshotOf(fullHead()), blobs: lists };
-  const caller = (name: string, digest: Digest64) => ({
-    name,
-    digest,
-    agentDigest: digestOf(`agent of ${name}`),
-    agent: 'support-7',
-    customer: 'nobody',
-    segments: ['retail'],
-    issuedAtMs: 1,
-  });
   const allowed = Array.from({ length: 1_000 }, (_, index) => caller(`own~${index}`, digestOf(`own~${index}`)));
   const [largest] = lists;
   if (largest === undefined) throw new Error('no list');
@@ -127,6 +118,18 @@ export async function timeScreening(): Promise<ScreenFigures> {
     adopt_ms: Math.round(Math.max(...blobs.map(({ ms }) => ms)) * 10) / 10,
     allowed_ns: allowedNs,
     revoked_ns: revokedNs,
+  };
+}
+
+function caller(name: string, digest: Digest64): ScreenedCaller {
+  return {
+    name,
+    digest,
+    agentDigest: digestOf(`agent of ${name}`),
+    agent: 'support-7',
+    customer: 'nobody',
+    segments: ['retail'],
+    issuedAtMs: 1,
   };
 }
 

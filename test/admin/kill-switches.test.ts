@@ -99,10 +99,10 @@ describe('pulling a kill switch', () => {
   });
 });
 
-describe('lifting a kill switch', () => {
-  const lift = (path: string, token: string): Promise<Answer> =>
-    call('DELETE', `/admin/kill-switches/${path}`, token, { reason: 'over' });
+const lift = (path: string, token: string): Promise<Answer> =>
+  call('DELETE', `/admin/kill-switches/${path}`, token, { reason: 'over' });
 
+describe('lifting a kill switch', () => {
   it('takes one operator', async () => {
     await pull('customer/acme');
     const { status, body } = await lift('customer/acme', TOKENS.operator);

@@ -39,15 +39,15 @@ function world(denied: (report: DenialReport) => Promise<void> = async () => und
 
 describe('what an isolate refuses by itself', () => {
   it('is told at once, and once more with the count of what repeats it', async () => {
-    const { told, note, windowsEnd } = world();
-    for (let count = 0; count < 500; count += 1) note({ requestId: `r${count}` });
-    await windowsEnd();
+    const { told, ...isolate } = world();
+    for (let count = 0; count < 500; count += 1) isolate.note({ requestId: `r${count}` });
+    await isolate.windowsEnd();
     expect(told.map(({ report }) => [report.id, report.count])).toEqual([
       ['r0', 1],
       ['r0', 499],
     ]);
-    note({ requestId: 'later' });
-    await windowsEnd();
+    isolate.note({ requestId: 'later' });
+    await isolate.windowsEnd();
     expect(told.slice(2).map(({ report }) => [report.id, report.count])).toEqual([['later', 1]]);
   });
 
@@ -56,18 +56,18 @@ describe('what an isolate refuses by itself', () => {
     ['code', { code: 'kill-switch-active' as const }],
     ['route', { route: 'openai' }],
   ])('is told apart by its %s', async (_what, other) => {
-    const { told, note, windowsEnd } = world();
-    note();
-    note(other);
-    await windowsEnd();
+    const { told, ...isolate } = world();
+    isolate.note();
+    isolate.note(other);
+    await isolate.windowsEnd();
     expect(told.map(({ report }) => report.count)).toEqual([1, 1]);
   });
 
   it('is logged where the session cannot be told', async () => {
-    const { logged, note, windowsEnd } = world(() => Promise.reject(new Error('overloaded')));
-    note();
-    note();
-    await windowsEnd();
+    const { logged, ...isolate } = world(() => Promise.reject(new Error('overloaded')));
+    isolate.note();
+    isolate.note();
+    await isolate.windowsEnd();
     expect(logged).toMatchObject([
       { event: 'denial.report-failed', session: 'fusebox~s1', count: 1 },
       { event: 'denial.report-failed', session: 'fusebox~s1', count: 1 },
