@@ -62,9 +62,7 @@ async function loaded(url: string): Promise<void> {
   const giveUpMs = performance.now() + LOADED_TIMEOUT_MS;
   while (performance.now() < giveUpMs) {
     const health = await fetch(`${url}/healthz`);
-    const { revocations } = (await health.json()) as {
-      revocations: { held: number; complete: boolean };
-    };
+    const { revocations } = JSON.parse(await health.text()) as { revocations: { held: number; complete: boolean } };
     if (revocations.complete && revocations.held >= REVOKED_ENTRIES) return;
     await sleep(200);
   }
