@@ -152,6 +152,7 @@ async function written({
     objectsDirectory,
     address: `127.0.0.1:${port}`,
     kvModule: join(ROOT, 'scripts', 'local-kv.js'),
+    bucketModule: join(ROOT, 'scripts', 'local-bucket.js'),
   });
 }
 

@@ -14,7 +14,12 @@ export interface GatewayConfigOptions {
   readonly address: string;
   /** The module that stands in for Workers KV. */
   readonly kvModule: string;
+  /** The module that stands in for R2. */
+  readonly bucketModule: string;
 }
+
+/** The bucket of the archives: opt-in in wrangler.toml, there is always one here. */
+const BUCKET = 'ARCHIVE';
 
 /** The name under which a variable of the Worker travels in the environment of workerd. */
 export function environmentName(name: string): string {
@@ -29,6 +34,7 @@ export function gatewayConfig(options: GatewayConfigOptions): string {
       ({ binding, className }) => `(name = ${text(binding)}, durableObjectNamespace = ${text(className)})`,
     ),
     ...bundle.namespaces.map((name) => `(name = ${text(name)}, kvNamespace = ${text(`kv-${name}`)})`),
+    `(name = ${text(BUCKET)}, r2Bucket = ${text(`r2-${BUCKET}`)})`,
     ...Object.entries(bundle.vars).map(([name, value]) => `(name = ${text(name)}, text = ${text(value)})`),
     ...Object.entries(options.textFiles).map(([name, file]) => `(name = ${text(name)}, text = embed ${text(file)})`),
     ...options.secretNames.map((name) => `(name = ${text(name)}, fromEnvironment = ${text(environmentName(name))})`),
@@ -47,7 +53,10 @@ export function gatewayConfig(options: GatewayConfigOptions): string {
         `durableObjectNamespaces = ${list(classes)}`,
         `durableObjectStorage = (localDisk = "objects")`,
       ]),
-      ...bundle.namespaces.map((name) => kvService(`kv-${name}`, options.kvModule)),
+      ...bundle.namespaces.map((name) =>
+        standIn(`kv-${name}`, { module: options.kvModule, binding: 'NAMESPACE', className: 'Namespace' }),
+      ),
+      standIn(`r2-${BUCKET}`, { module: options.bucketModule, binding: 'BUCKET', className: 'Bucket' }),
       `(name = "objects", disk = (path = ${text(options.objectsDirectory)}, writable = true))`,
       LOOPBACK_AND_INTERNET,
     ],
@@ -96,12 +105,13 @@ function modules({ directory, modules: all }: WorkerBundle): string {
   return list(all.map(({ name, type }) => `(name = ${text(name)}, ${type} = embed ${text(join(directory, name))})`));
 }
 
-function kvService(name: string, module: string): string {
+/** A Worker with one kind of object, which plays a part of the platform. */
+function standIn(name: string, of: { module: string; binding: string; className: string }): string {
   return service(name, [
-    `modules = [(name = "local-kv.js", esModule = embed ${text(module)})]`,
+    `modules = [(name = "stand-in.js", esModule = embed ${text(of.module)})]`,
     `compatibilityDate = "2026-09-18"`,
-    `bindings = [(name = "NAMESPACE", durableObjectNamespace = "Namespace")]`,
-    `durableObjectNamespaces = [(className = "Namespace", uniqueKey = ${text(name)}, enableSql = true)]`,
+    `bindings = [(name = ${text(of.binding)}, durableObjectNamespace = ${text(of.className)})]`,
+    `durableObjectNamespaces = [(className = ${text(of.className)}, uniqueKey = ${text(name)}, enableSql = true)]`,
     `durableObjectStorage = (localDisk = "objects")`,
   ]);
 }
