@@ -44,16 +44,29 @@ function facts(report: DrillReport): string {
 }
 
 function stopsTable(stops: readonly DrilledStop[]): string {
-  const head = ['Stop', 'Target', 'Refused after', 'Stream cut after', 'Went on after the lift', 'Required', 'Goal'];
+  const head = [
+    'Stop',
+    'Target',
+    'Refused after',
+    'Stream cut after',
+    'Went on after the lift',
+    'As required',
+    'Goal met',
+  ];
   const rows = stops.map(
     (stop) =>
       `<tr><td>${escapeHtml(stop.stop)}</td><td><code>${escapeHtml(stop.target)}</code></td>` +
       `<td class="number">${time(stop.refused_after_ms)}</td>` +
       `<td class="number">${stop.stop === 'halt' ? 'not drilled' : time(stop.stream_cut_after_ms)}</td>` +
-      `<td class="number">${stop.stop === 'halt' || stop.stop === 'session' ? 'final' : time(stop.recovered_after_ms)}</td>` +
+      `<td class="number">${recovery(stop)}</td>` +
       `<td>${yesNo(stop.passed)}</td><td>${yesNo(stop.within_goal)}</td></tr>`,
   );
   return `<table><thead><tr>${head.map((name) => `<th>${name}</th>`).join('')}</tr></thead><tbody>${rows.join('')}</tbody></table>`;
+}
+
+function recovery({ stop, recovered_after_ms: ms }: DrilledStop): string {
+  if (stop === 'halt') return 'not drilled';
+  return stop === 'session' ? 'final' : time(ms);
 }
 
 function checksTable(checks: readonly DrillCheck[]): string {
