@@ -23,7 +23,7 @@ export const revocationSection = group({
   ).default(REVOCATION_MAX_AGE_SECONDS),
 });
 
-export const DEFAULT_REVOCATION: RevocationPolicy = {
+const DEFAULT_REVOCATION: RevocationPolicy = {
   refreshMs: REVOCATION_REFRESH_SECONDS * 1_000,
   maxAgeMs: REVOCATION_MAX_AGE_SECONDS * 1_000,
 };

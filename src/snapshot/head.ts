@@ -48,7 +48,6 @@ const headSchema = z.object({
  * - `drill`: the last kill drill, and when the next one is due.
  */
 export type Head = z.output<typeof headSchema>;
-export type RevokedAgent = Head['agents'][number];
 export type DrillRecord = Head['drill'];
 
 /** The name of a blob of revocations, in KV and in the RPC. */

@@ -61,7 +61,7 @@ export function snapshotOf(head: Head): Snapshot {
 }
 
 /** Whether a session is on the list, as far as it is loaded. */
-export function isListed({ recent }: Snapshot, blobs: readonly DigestList[], digest: Digest64): boolean {
+function isListed({ recent }: Snapshot, blobs: readonly DigestList[], digest: Digest64): boolean {
   if (positionOf(recent, digest) >= 0) return true;
   for (const blob of blobs) if (positionOf(blob, digest) >= 0) return true;
   return false;

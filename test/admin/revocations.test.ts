@@ -29,9 +29,9 @@ describe('POST /admin/revocations', () => {
   it('puts every line on the list, with its issuer and its end, in the name of who asked', async () => {
     const response = await post(`${line('s-1')}\n\n${line('elsewhere~s-2')}\r\n`);
     expect([response.status, await response.json()]).toEqual([200, { listed: 2, epoch: 1 }]);
-    const act = expect.objectContaining({ by: 'the-operator', reason: 'leaked' });
+    const act = { by: 'the-operator', reason: 'leaked' };
     const untilMs = Date.parse(UNTIL);
-    expect(world.revocations).toEqual([
+    expect(world.revocations).toMatchObject([
       { issuer: 'fusebox', sid: 's-1', untilMs, act },
       { issuer: 'elsewhere', sid: 's-2', untilMs, act },
     ]);
@@ -55,7 +55,9 @@ describe('POST /admin/revocations', () => {
     ['a session of two issuers', line('a~b~c'), '400 bad-request', /not the id/],
     ['too many bytes', 'x'.repeat(MAX_IMPORT_BYTES + 1), '413 body-too-large', /bytes/],
   ])('refuses %s, and lists nothing of the others', async (_what, body, code, detail) => {
-    expect(await outcome(await post(body))).toEqual({ code, detail: expect.stringMatching(detail) });
+    const refusal = await outcome(await post(body));
+    expect(refusal.code).toBe(code);
+    expect(refusal.detail).toMatch(detail);
     expect(world.calls).not.toContain('control.revokeMany');
   });
 

@@ -20,6 +20,13 @@ function withStore<T>(use: (store: RevocationStore, storage: DurableObjectStorag
 const numbered = (from: number, count: number, untilMs = START_MS + 3_600_000): Revocation[] =>
   Array.from({ length: count }, (_, index) => ({ digest: digestOf(`fusebox~${from + index}`), untilMs }));
 
+/** Digests that cost nothing to make: the bound counts them, whatever they are. */
+const cheap = (from: number, count: number): Revocation[] =>
+  Array.from({ length: count }, (_, index) => ({
+    digest: { high: from + index, low: 7 },
+    untilMs: START_MS + 3_600_000,
+  }));
+
 /** Whether a digest is on the list as an edge would see it. */
 function lookup(store: RevocationStore): (digest: Digest64) => boolean {
   const { recent, blobs } = store.forHead();
@@ -48,7 +55,7 @@ describe('the revocation list on disk', () => {
       store.add(numbered(MAX_RECENT_REVOCATIONS, 1), START_MS);
       const { recent, blobs } = store.forHead();
       expect(recent).toBe('');
-      expect(blobs).toEqual([{ digest: expect.any(String), count: MAX_RECENT_REVOCATIONS + 1 }]);
+      expect(blobs.map(({ count }) => count)).toEqual([MAX_RECENT_REVOCATIONS + 1]);
       expect(numbered(0, MAX_RECENT_REVOCATIONS + 1).every(({ digest }) => lookup(store)(digest))).toBe(true);
     }));
 
@@ -164,16 +171,10 @@ describe('the revocation list on disk', () => {
 
   it('takes no more than there may be, and then nothing of that', { timeout: 60_000 }, () =>
     withStore((store) => {
-      // Digests that cost nothing to make: the bound counts them, whatever they are.
-      const block = (from: number, count: number): Revocation[] =>
-        Array.from({ length: count }, (_, index) => ({
-          digest: { high: from + index, low: 7 },
-          untilMs: START_MS + 3_600_000,
-        }));
       const size = 400_000;
       for (let from = 0; from < MAX_REVOCATIONS; from += size)
-        expect(store.add(block(from, size), START_MS)).toBe(size);
-      expect(store.add(block(MAX_REVOCATIONS, 1), START_MS)).toBeNull();
+        expect(store.add(cheap(from, size), START_MS)).toBe(size);
+      expect(store.add(cheap(MAX_REVOCATIONS, 1), START_MS)).toBeNull();
       expect(store.count).toBe(MAX_REVOCATIONS);
       store.merge(START_MS);
       expect(lookup(store)({ high: MAX_REVOCATIONS - 1, low: 7 })).toBe(true);

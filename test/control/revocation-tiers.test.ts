@@ -29,8 +29,8 @@ function runOf(entries: Entries): Run {
     Buffer.compare(digests.subarray(a * 8, a * 8 + 8), digests.subarray(b * 8, b * 8 + 8)),
   );
   return {
-    digests: new Uint8Array(order.flatMap((at) => [...digests.subarray(at * 8, at * 8 + 8)])),
-    ends: new Uint8Array(order.flatMap((at) => [...ends.subarray(at * 4, at * 4 + 4)])),
+    digests: new Uint8Array(Buffer.concat(order.map((at) => digests.subarray(at * 8, at * 8 + 8)))),
+    ends: new Uint8Array(Buffer.concat(order.map((at) => ends.subarray(at * 4, at * 4 + 4)))),
   };
 }
 
@@ -42,6 +42,15 @@ function entriesOf({ digests, ends }: Run): Entries {
       when.readUInt32BE(index * 4),
     ]),
   );
+}
+
+/** Digests as they are written, which never end. */
+function endless(hex: string): Run {
+  return { digests: new Uint8Array(Buffer.from(hex, 'hex')), ends: new Uint8Array(hex.length / 4).fill(0xff) };
+}
+
+function summary(digest: string, count: number, expired = 0): RunSummary {
+  return { digest, count, expired };
 }
 
 const entries = fc.array(fc.tuple(fc.nat(60), fc.nat(100)), { maxLength: 40 }).map((pairs): Entries => new Map(pairs));
@@ -62,11 +71,10 @@ describe('merging runs', () => {
   });
 
   it('keeps the order of digests whose upper halves need all 32 bits', () => {
-    const run = (hex: string): Run => ({
-      digests: new Uint8Array(Buffer.from(hex, 'hex')),
-      ends: new Uint8Array(Buffer.alloc(hex.length / 4, 0xff)),
-    });
-    const merged = mergeRuns([run('ffffffffffffffff'), run('0000000000000001'), run('8000000000000000')], 0);
+    const merged = mergeRuns(
+      [endless('ffffffffffffffff'), endless('0000000000000001'), endless('8000000000000000')],
+      0,
+    );
     expect(Buffer.from(merged.digests).toString('hex')).toBe('00000000000000018000000000000000ffffffffffffffff');
   });
 
@@ -91,9 +99,8 @@ describe('the end of an entry', () => {
 });
 
 describe('what is merged next', () => {
-  const run = (digest: string, count: number, expired = 0): RunSummary => ({ digest, count, expired });
   const many = (count: number, size: number, prefix: string): RunSummary[] =>
-    Array.from({ length: count }, (_, index) => run(`${prefix}${index}`, size));
+    Array.from({ length: count }, (_, index) => summary(`${prefix}${index}`, size));
   const FULL = MAX_RECENT_REVOCATIONS;
 
   it.each<[string, readonly RunSummary[], readonly string[] | null]>([
@@ -104,8 +111,8 @@ describe('what is merged next', () => {
       [...many(8, FULL * 8, 'b'), ...many(8, FULL, 'a')],
       many(8, FULL, 'a').map(({ digest }) => digest),
     ],
-    ['everything, when most of it has ended', [run('a', 10, 9), run('b', 10, 2)], ['a', 'b']],
-    ['nothing, when only half of it has ended', [run('a', 10, 10), run('b', 10, 0)], null],
+    ['everything, when most of it has ended', [summary('a', 10, 9), summary('b', 10, 2)], ['a', 'b']],
+    ['nothing, when only half of it has ended', [summary('a', 10, 10), summary('b', 10, 0)], null],
     [
       'all but the largest, when the head could not name them all',
       [1, 8, 64, 512, 4_096].flatMap((times) => many(7, FULL * times, `${times}-`)),
@@ -121,7 +128,9 @@ describe('what is merged next', () => {
   it('comes to an end, with no more blobs than a head names, whatever there is', () => {
     fc.assert(
       fc.property(fc.array(fc.tuple(fc.integer({ min: 1, max: 300_000 }), fc.nat(100)), { maxLength: 60 }), (sizes) => {
-        let runs = sizes.map(([count, percent], index) => run(`${index}`, count, Math.floor((count * percent) / 100)));
+        let runs = sizes.map(([count, percent], index) =>
+          summary(`${index}`, count, Math.floor((count * percent) / 100)),
+        );
         for (let step = 0; ; step += 1) {
           const plan = planMerge(runs);
           if (plan === null) break;
@@ -129,7 +138,7 @@ describe('what is merged next', () => {
           const merged = runs.filter(({ digest }) => plan.includes(digest));
           const count = merged.reduce((sum, { count: all, expired }) => sum + all - expired, 0);
           runs = runs.filter(({ digest }) => !plan.includes(digest));
-          if (count > 0) runs.push(run(`merged-${step}`, count));
+          if (count > 0) runs.push(summary(`merged-${step}`, count));
         }
         expect(runs.length).toBeLessThanOrEqual(MAX_REVOCATION_BLOBS);
       }),

@@ -5,9 +5,9 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { ControlObject } from '../../src/control/control-object.ts';
 import { RELAY_CONFIRMED_MS } from '../../src/limits.ts';
 import type { RelayObject } from '../../src/relay/relay-object.ts';
-import { controlClient, type ControlNamespace } from '../../src/rpc/control-client.ts';
+import { controlClient } from '../../src/rpc/control-client.ts';
 import { within } from '../../src/rpc/deadline.ts';
-import { relayClient, type RelayNamespace } from '../../src/rpc/relay-client.ts';
+import { relayClient } from '../../src/rpc/relay-client.ts';
 import { loadSigningKeys } from '../../src/signing/signing-keys.ts';
 import { snapshotKv } from '../../src/snapshot/kv-client.ts';
 import { EdgeSnapshot } from '../../src/snapshot/snapshot-client.ts';
@@ -37,8 +37,8 @@ afterEach(async () => {
 async function edge() {
   const background: Promise<unknown>[] = [];
   const snapshot = new EdgeSnapshot({
-    relay: () => relayClient(bindings.RELAY as unknown as RelayNamespace, RELAY),
-    control: () => controlClient(bindings.CONTROL as unknown as ControlNamespace),
+    relay: () => relayClient(bindings.RELAY, RELAY),
+    control: () => controlClient(bindings.CONTROL),
     kv: snapshotKv(bindings.SNAPSHOT),
     keys: await loadSigningKeys(bindings.SESSION_SIGNING_KEYS),
     deployment: 'fusebox',
@@ -51,7 +51,7 @@ async function edge() {
   });
   return {
     snapshot,
-    async refresh() {
+    refresh: async (): Promise<void> => {
       await snapshot.refresh((work) => background.push(work));
       await Promise.all(background);
     },

@@ -139,10 +139,10 @@ describe('a relay', () => {
   });
 });
 
-describe("a relay's blobs", () => {
-  const named = async (bytes: Uint8Array): Promise<string> =>
-    `revoked/${Buffer.from(await crypto.subtle.digest('SHA-256', bytes)).toString('hex')}`;
+const named = async (bytes: Uint8Array): Promise<string> =>
+  `revoked/${Buffer.from(await crypto.subtle.digest('SHA-256', bytes)).toString('hex')}`;
 
+describe("a relay's blobs", () => {
   it('come from KV, are kept, and are asked for once by all who ask meanwhile', async () => {
     const bytes = new Uint8Array([1, 2, 3]);
     const name = await named(bytes);

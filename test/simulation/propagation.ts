@@ -103,7 +103,7 @@ class Deployment {
     for (let second = 1; second <= seconds && this.#violation === null; second += 1)
       await this.#time.runUntil(START_MS + second * 1_000);
     if (this.#violation !== null) throw this.#violation;
-    const lagsMs = isolates.flatMap((isolate) => [...isolate.lagsMs.values()]);
+    const lagsMs = isolates.flatMap((isolate) => Array.from(isolate.lagsMs.values()));
     return {
       requests: this.#requests,
       refusedAsStale: this.#refusedAsStale,

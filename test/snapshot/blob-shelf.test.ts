@@ -4,6 +4,8 @@ import { BlobShelf } from '../../src/snapshot/blob-shelf.ts';
 import { type DigestList, NO_DIGESTS } from '../../src/snapshot/revocation-list.ts';
 
 const list = (): DigestList => ({ ...NO_DIGESTS });
+/** As large as none can be of which two fit. */
+const large = (): DigestList => ({ count: 0, view: { byteLength: MAX_EDGE_BLOB_BYTES / 2 + 1 } as DataView });
 
 describe('the shelf of blobs', () => {
   it('asks for what the head names and is not there, once', () => {
@@ -63,7 +65,6 @@ describe('the shelf of blobs', () => {
   });
 
   it('lets go of the blobs of the head before where both would be too much', () => {
-    const large = (): DigestList => ({ count: 0, view: { byteLength: MAX_EDGE_BLOB_BYTES / 2 + 1 } as DataView });
     const shelf = new BlobShelf();
     const first = large();
     shelf.name(['old']);

@@ -35,8 +35,9 @@ export interface EdgeWorld {
   refusal(name: string): string | null;
 }
 
+const place = (): Place => ({ head: null, blobs: new Map(), hangs: false, asked: 0 });
+
 export function edgeWorld(keys: KeyRing): EdgeWorld {
-  const place = (): Place => ({ head: null, blobs: new Map(), hangs: false, asked: 0 });
   const world = {
     relay: place(),
     control: place(),
