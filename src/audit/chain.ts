@@ -23,7 +23,7 @@ export interface ChainHead {
 }
 
 /** Names of members that the chain itself sets. */
-export const CHAIN_MEMBERS = ['seq', 'at', 'prev', 'hash'] as const;
+const CHAIN_MEMBERS = ['seq', 'at', 'prev', 'hash'] as const;
 
 /** The log of one session. */
 export function sessionLog(deployment: string, name: string): LogName {

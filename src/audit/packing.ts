@@ -50,10 +50,10 @@ export async function* linesOf(stream: AsyncIterable<Uint8Array>): AsyncGenerato
   let rest = '';
   for await (const chunk of stream) {
     const lines = (rest + decoded(decoder, chunk)).split('\n');
+    if (lines.some((line) => line.length > MAX_LOG_LINE_CHARS))
+      throw new UnreadableLog(`a line is longer than ${MAX_LOG_LINE_CHARS} characters`);
     rest = lines.pop() ?? '';
     yield* lines;
-    if (rest.length > MAX_LOG_LINE_CHARS)
-      throw new UnreadableLog(`a line is longer than ${MAX_LOG_LINE_CHARS} characters`);
   }
   rest += decoded(decoder);
   if (rest !== '') yield rest;

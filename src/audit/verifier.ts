@@ -5,7 +5,7 @@ import { type ChainHead, genesis, type LogName } from './chain.ts';
 import type { CheckpointReading } from './checkpoint.ts';
 import type { LogLine, RowLine } from './log-line.ts';
 
-export type LogProblem =
+type LogProblem =
   | 'malformed'
   | 'header-missing'
   | 'other-log'

@@ -18,6 +18,13 @@ export function archiveDueMs(session: Session): number {
   return endOf(session) + (rules.retentionDays ?? DEFAULT_RETENTION_DAYS) * DAY_MS;
 }
 
+/** When the last signature of an ended session's log is due; Infinity where it has nothing that is not signed. */
+export function lastSignatureDueMs(session: Session): number {
+  const { trail, archive } = session;
+  const isSigned = trail.signed.seq === trail.head.seq && trail.pending.length === 0 && trail.folds.size === 0;
+  return archive !== null || isSigned ? Number.POSITIVE_INFINITY : endOf(session);
+}
+
 /**
  * Ends the log with a row that binds the ledger to it: the digest of its entries as the archive will have them. Does
  * nothing, and says so, where the log has not moved since it was ended.

@@ -3,7 +3,7 @@
 import { ARCHIVE_RETRY_MS, MAX_ARCHIVE_RETRY_MS, MAX_LEDGER_ENTRIES_PER_PAGE } from '../limits.ts';
 import type { AuditPage, LedgerPage } from '../rpc/session-rpc.ts';
 import type { KeyRing } from '../signing/signing-keys.ts';
-import { archiveDueMs, archiveLines, bury, close, entryOf, logLineOf } from './archive.ts';
+import { archiveDueMs, archiveLines, bury, close, entryOf, lastSignatureDueMs, logLineOf } from './archive.ts';
 import { type ArchiveStore, isArchiveCursor } from './archive-store.ts';
 import { knows, remember, tellsOf } from './ledger.ts';
 import type { ArchiveRef, Session } from './session.ts';
@@ -22,6 +22,7 @@ interface Parts {
 export class Archivist {
   readonly #parts: Parts;
   #isBusy = false;
+  #hasSigned = false;
   #failures = 0;
   #notBeforeMs = 0;
   /** Requests that were looked for in the archive. */
@@ -31,14 +32,27 @@ export class Archivist {
     this.#parts = parts;
   }
 
-  /** When there is something to archive; Infinity when there is not. */
+  /** When there is something to do; Infinity when there is not. */
   dueMs(session: Session): number {
+    const signatureMs = this.#hasSigned ? Number.POSITIVE_INFINITY : lastSignatureDueMs(session);
+    return Math.min(signatureMs, this.#archiveDueMs(session));
+  }
+
+  #archiveDueMs(session: Session): number {
     return Math.max(archiveDueMs(session), this.#notBeforeMs);
+  }
+
+  /** Has the log of an ended session signed to its end. Once: a signature that fails is not worth a loop of alarms. */
+  async signEnd(session: Session, nowMs: number): Promise<void> {
+    if (this.#hasSigned || lastSignatureDueMs(session) > nowMs) return;
+    this.#hasSigned = true;
+    await this.#parts.sign(session);
+    if (session.trail.unplaced.length > 0) this.#parts.write(session);
   }
 
   /** Leaves the tombstone, once the archive is where it belongs and is whole. A failure loses nothing and is tried again. */
   async archive(session: Session, nowMs: number): Promise<ArchiveRef | null> {
-    if (this.#isBusy || this.dueMs(session) > nowMs) return null;
+    if (this.#isBusy || this.#archiveDueMs(session) > nowMs) return null;
     const { store, write } = this.#parts;
     this.#isBusy = true;
     try {

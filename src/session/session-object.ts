@@ -281,6 +281,7 @@ export class SessionObject extends DurableObject<Env> implements SessionRpc {
       this.#reply(session, expireDue(session, Date.now()));
       if (needsSeal(session.ledger, Date.now())) this.#writeNow(session);
       await this.#report(session);
+      await this.#archivist.signEnd(session, Date.now());
       const archive = await this.#archivist.archive(session, Date.now());
       if (archive !== null) this.#announce(session, { event: 'archived', sha256: archive.sha256 });
     } finally {

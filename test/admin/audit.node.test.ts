@@ -28,7 +28,7 @@ async function exported(path: string): Promise<string> {
 }
 
 const verified = async (body: string | Uint8Array, headers: Record<string, string> = {}): Promise<Verdict> =>
-  (await (await call('/audit/verify', { method: 'POST', body, headers })).json()) as Verdict;
+  (await call('/audit/verify', { method: 'POST', body, headers })).json<Verdict>();
 
 beforeAll(async () => {
   stack = await startStack();
@@ -43,11 +43,13 @@ afterAll(() => stack.close());
 
 describe('the log of a session', () => {
   it('tells its life in order, floods in few rows, people by name', async () => {
-    const page = (await (await call(`/sessions/${id}/audit`)).json()) as {
+    const page = await (
+      await call(`/sessions/${id}/audit`)
+    ).json<{
       log: object;
       entries: Record<string, unknown>[];
       next_cursor: string | null;
-    };
+    }>();
     expect(page.log).toEqual({ deployment: 'fusebox', log: `session fusebox~${id}` });
     expect(page.next_cursor).toBeNull();
     const rows = page.entries.filter((entry) => 'seq' in entry);
@@ -61,7 +63,7 @@ describe('the log of a session', () => {
   });
 
   it('is verified where it is kept, signed to its end', async () => {
-    const verdict = (await (await call(`/sessions/${id}/audit/verify`)).json()) as Verdict;
+    const verdict = await (await call(`/sessions/${id}/audit/verify`)).json<Verdict>();
     expect(verdict).toMatchObject({ valid: true, unsigned_rows: 0, first_bad: null });
     expect(verdict.last_checkpoint?.seq).toBe(verdict.rows);
   });
@@ -97,13 +99,22 @@ describe('the log of a session', () => {
   });
 });
 
+describe('a file to verify', () => {
+  it('larger than 64 MiB, however small it came, is refused', async () => {
+    const packed = gzipSync(`${' '.repeat(250_000)}{}\n`.repeat(280));
+    const headers = { 'content-type': 'application/gzip' };
+    const answer = await call('/audit/verify', { method: 'POST', body: packed, headers });
+    expect(answer.status).toBe(413);
+  });
+});
+
 describe('the log of the deployment', () => {
   it('tells of sessions and revocations, and is whole', async () => {
     const text = await exported('/audit');
     expect(text).toContain('"session.created"');
     expect(text).toContain('"session.revoked"');
     expect(await verified(text)).toMatchObject({ valid: true, unsigned_rows: 0 });
-    const verdict = (await (await call('/audit/verify')).json()) as Verdict;
+    const verdict = await (await call('/audit/verify')).json<Verdict>();
     expect(verdict).toMatchObject({ valid: true, unsigned_rows: 0 });
   });
 });

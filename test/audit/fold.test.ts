@@ -10,7 +10,7 @@ const denial = (key: string) => ({ key, first: { event: 'denied', key }, repeate
 function toldOf(rows: readonly Due[]): Record<string, number> {
   const told: Record<string, number> = {};
   for (const { entry } of rows) {
-    const key = String(entry['key']);
+    const { key } = entry as Due['entry'] & { readonly key: string };
     told[key] = (told[key] ?? 0) + (entry.event === 'denied' ? 1 : Number(entry['count']));
   }
   return told;

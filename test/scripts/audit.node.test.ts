@@ -45,7 +45,8 @@ afterAll(async () => {
 describe('npm run audit -- verify', () => {
   it('finds an export whole, with the keys of its gateway', async () => {
     const { code, said } = await audit('verify', file, '--keys', `${stack.url}/.well-known/jwks.json`);
-    expect({ code, said }).toEqual({ code: 0, said: expect.stringMatching(/^whole: \d+ rows, \d+ checkpoints/) });
+    expect(said).toMatch(/^whole: \d+ rows, \d+ checkpoints/);
+    expect(code).toBe(0);
     expect(said).not.toContain('not checked');
   });
 

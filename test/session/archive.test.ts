@@ -87,6 +87,18 @@ describe('a session after its end, its grace and its retention', { timeout: 20_0
     expect((await headOf('kept')).archive).toMatchObject({ where: 'r2', key: keyOf('kept') });
   });
 
+  it('has its log signed to the end already before', async () => {
+    const { rpc } = await over('signed-end', 1);
+    await rpc.describe();
+    for (let tries = 0; tries < 20 && (await headOf('signed-end')).trail?.unplaced.length === 0; tries += 1) {
+      await runDurableObjectAlarm(stubOf('signed-end'));
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    const { trail } = await headOf('signed-end');
+    expect(trail?.signed.seq).toBe(trail?.head.seq);
+    expect(trail?.unplaced).toHaveLength(1);
+  });
+
   it('is an archive in the bucket and a tombstone of two rows', async () => {
     await archived('buried');
     const keys = (await keysOf('buried')).filter((key) => !key.startsWith('_'));
@@ -136,7 +148,7 @@ describe('a session after its end, its grace and its retention', { timeout: 20_0
 
   it('takes a late settlement as a row of its own, and answers the same one again', async () => {
     const { rpc, lost } = await archived('late');
-    const [first] = (await ledgerOf(rpc)).filter(({ state }) => state === 'settled');
+    const first = (await ledgerOf(rpc)).find(({ state }) => state === 'settled');
     expect(first).toMatchObject({ costMicroUsd: 100_000 });
     expect(await rpc.settle(settlement({ ...lost, id: first?.id ?? '' }, 0.05))).toMatchObject({
       costMicroUsd: 100_000,
@@ -169,15 +181,14 @@ describe('a session after its end, its grace and its retention', { timeout: 20_0
   });
 });
 
-describe('an archive that was tampered with', { timeout: 20_000 }, () => {
-  const tampered = async (name: string, change: (lines: string[]) => string[]): Promise<SessionRpc> => {
-    const { rpc } = await archived(name);
-    const bytes = await (await ARCHIVE.get(keyOf(name)))?.bytes();
-    const lines = await linesOf(bytes);
-    await ARCHIVE.put(keyOf(name), await pack(change(lines), { maxBytes: 1e6 }));
-    return rpc;
-  };
+async function tampered(name: string, change: (lines: string[]) => string[]): Promise<SessionRpc> {
+  const { rpc } = await archived(name);
+  const bytes = await (await ARCHIVE.get(keyOf(name)))?.bytes();
+  await ARCHIVE.put(keyOf(name), await pack(change(await linesOf(bytes)), { maxBytes: 1e6 }));
+  return rpc;
+}
 
+describe('an archive that was tampered with', { timeout: 20_000 }, () => {
   it('is served as it is, says so, and its first bad row is found', async () => {
     const rpc = await tampered('tampered', (lines) => lines.with(2, (lines[2] ?? '').replace('250000', '250001')));
     expect((await rpc.audit({ cursor: null }))?.archive).toBe('changed');
@@ -198,22 +209,25 @@ describe('an archive that was tampered with', { timeout: 20_000 }, () => {
   });
 });
 
+/** Changes the first lines of a log where they lie. */
+async function spoil(name: string, from: string, to: string): Promise<void> {
+  await runInDurableObject(stubOf(name), async (_object, state) => {
+    const [[key, segment] = ['', { log: '' }]] = state.storage.kv.list<{ log: string }>({ prefix: 'entries/' });
+    state.storage.kv.put(key, { ...segment, log: segment.log.replace(from, to) });
+    await state.storage.sync();
+  });
+}
+
 describe('archiving that fails', { timeout: 20_000 }, () => {
   it('loses nothing, and is done once the log is whole again', async () => {
     const { rpc } = await over('failing', 1);
     const before = await ledgerOf(rpc);
-    const spoil = (from: string, to: string): Promise<void> =>
-      runInDurableObject(stubOf('failing'), async (_object, state) => {
-        const [[key, segment] = ['', { log: '' }]] = state.storage.kv.list<{ log: string }>({ prefix: 'entries/' });
-        state.storage.kv.put(key, { ...segment, log: segment.log.replace(from, to) });
-        await state.storage.sync();
-      });
-    await spoil('"agent-1"', '"agent-2"');
+    await spoil('failing', '"agent-1"', '"agent-2"');
     await ended('failing', SESSION_GRACE_MS + DAY_MS + 60_000);
     await alarms('failing');
     expect((await headOf('failing')).archive).toBeNull();
     expect(await ledgerOf(rpc)).toEqual(before);
-    await spoil('"agent-2"', '"agent-1"');
+    await spoil('failing', '"agent-2"', '"agent-1"');
     // Its next try is minutes away; another incarnation tries at once.
     await crash('failing');
     await alarms('failing');

@@ -5,6 +5,7 @@ import type { AuditEntry } from '../../src/audit/chain.ts';
 import { endLine, headerLine, readLogLine } from '../../src/audit/log-line.ts';
 import { takeLines } from '../../src/audit/trail.ts';
 import { LogVerifier } from '../../src/audit/verifier.ts';
+import { MAX_AUDIT_TEXT_CHARS } from '../../src/limits.ts';
 import type { SessionRpc } from '../../src/rpc/session-rpc.ts';
 import { admit as decideAdmit, settle } from '../../src/session/admission.ts';
 import { type Session, changeLimits, renewEnd, reset, revoke } from '../../src/session/session.ts';
@@ -127,7 +128,7 @@ describe('the log of a session tells', () => {
     const purpose = { route: 'r', protocol: 'openai', model: 'm'.repeat(100_000), action: 'lone \ud800' };
     decideAdmit(session, request(fee(0.01), { purpose }), NOW_MS);
     const [row] = told(session);
-    expect(String(row?.['model']).length).toBeLessThan(600);
+    expect(row?.['model']).toBe(`${'m'.repeat(MAX_AUDIT_TEXT_CHARS)}…`);
     expect(row?.['action']).toBe('lone \ufffd');
   });
 });
