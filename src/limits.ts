@@ -133,6 +133,8 @@ export const MAX_REVOCATIONS = 2_000_000;
 export const MAX_REVOKED_AGENTS = 256;
 /** Blobs of revocations that an isolate holds: those of its head, and those of the one before until these are loaded. */
 export const MAX_EDGE_BLOB_BYTES = 40 * MIB;
+/** One place that may have a blob is waited for so long, 16 MB at the most; there are three. */
+export const BLOB_ANSWER_TIMEOUT_MS = 4 * SECOND;
 /** A blob load that has said nothing for so long was lost with the request that it ran under. */
 export const BLOB_LOAD_TIMEOUT_MS = 15 * SECOND;
 /** Between two tries to load a blob that nobody could give. */
@@ -178,6 +180,8 @@ export const RELAY_SHARDS = 8;
 export const RELAY_CONFIRMED_MS = 2 * SECOND;
 /** A relay waits so long for the control object, then answers with what it has. */
 export const RELAY_ASK_TIMEOUT_MS = 1 * SECOND;
+/** A relay waits so long for each of the two that may have a blob: both within what those who ask it wait. */
+export const RELAY_BLOB_TIMEOUT_MS = 2 * SECOND;
 /** After a question that failed, so that those who ask the relay need not all wait for the next one. */
 export const RELAY_RETRY_MS = 500;
 /** Changed heads are pushed to relays that asked within this time. */

@@ -1,10 +1,16 @@
 // What a relay holds and decides: the head, with the time of its last confirmation, and blobs. It answers by itself only
 // with what the control object has confirmed a moment ago; it never says "no change" because it has heard of none.
-import { MAX_RELAY_BLOB_BYTES, RELAY_ASK_TIMEOUT_MS, RELAY_CONFIRMED_MS, RELAY_RETRY_MS } from '../limits.ts';
+import {
+  MAX_RELAY_BLOB_BYTES,
+  RELAY_ASK_TIMEOUT_MS,
+  RELAY_BLOB_TIMEOUT_MS,
+  RELAY_CONFIRMED_MS,
+  RELAY_RETRY_MS,
+} from '../limits.ts';
 import type { HeadRpc } from '../rpc/control-rpc.ts';
 import type { Deadline } from '../rpc/deadline.ts';
 import type { RelayRpc, SignedHead } from '../rpc/relay-rpc.ts';
-import { loadBlob } from '../snapshot/blob.ts';
+import { type BlobSource, loadBlob } from '../snapshot/blob.ts';
 import { readBlobName } from '../snapshot/head.ts';
 import type { SnapshotKv } from '../snapshot/kv-client.ts';
 
@@ -85,8 +91,11 @@ export class Relay implements RelayRpc {
   async #load(name: string): Promise<Uint8Array | null> {
     const wanted = readBlobName(name);
     if (wanted === null) return null;
-    const { kv, control } = this.#parts;
-    const sources = [() => kv.blob(name), () => control().blob(name)];
+    const { kv, control, within } = this.#parts;
+    const sources: readonly BlobSource[] = [
+      () => within(kv.blob(name), RELAY_BLOB_TIMEOUT_MS),
+      () => within(control().blob(name), RELAY_BLOB_TIMEOUT_MS),
+    ];
     const bytes = await loadBlob({ digest: wanted.digest, sources, read: (found) => found });
     if (bytes !== null) this.#keep(name, bytes);
     return bytes;

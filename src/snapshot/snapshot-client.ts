@@ -4,6 +4,7 @@
 import QuickLRU from 'quick-lru';
 import type { Denial } from '../denial.ts';
 import {
+  BLOB_ANSWER_TIMEOUT_MS,
   MAX_LEARNED_REVOCATIONS,
   MAX_REFRESHES_AT_ONCE,
   REFRESH_JITTER_FRACTION,
@@ -160,7 +161,10 @@ export class EdgeSnapshot {
     else await this.#ask();
     if (this.refreshIsDue()) this.#failedMs = this.#sources.now();
     for (const digest of this.#blobs.begin(this.#sources.now())) background(this.#loadRevocations(digest));
-    await this.#followPolicy();
+    // A policy that does not come must not hold back requests that may be served by the one in force.
+    const following = this.#followPolicy();
+    background(following);
+    await this.#sources.within(following, SNAPSHOT_ANSWER_TIMEOUT_MS);
   }
 
   /** Takes what the control object says now, past every relay: for whoever has just changed it. Never rejects. */
@@ -293,7 +297,8 @@ export class EdgeSnapshot {
 
   /** KV has it near; what is so new that KV does not know of it comes from the relay or the control object. */
   #whereIs(name: string): readonly BlobSource[] {
-    const { kv, relay, control } = this.#sources;
-    return [() => kv.blob(name), () => relay().blob(name), () => control().blob(name)];
+    const { kv, relay, control, within } = this.#sources;
+    const sources: readonly BlobSource[] = [() => kv.blob(name), () => relay().blob(name), () => control().blob(name)];
+    return sources.map((source) => () => within(source(), BLOB_ANSWER_TIMEOUT_MS));
   }
 }

@@ -16,6 +16,7 @@ function relayWorld() {
     timeoutsMs: [] as number[],
     blobs: new Map<string, Uint8Array>(),
     kv: new Map<string, ArrayBuffer>(),
+    kvHangs: false,
     blobsAsked: 0,
   };
   const headAt = (epoch: number): SignedHead => ({ head: `head ${epoch}`, epoch, asOfMs: world.nowMs });
@@ -32,7 +33,9 @@ function relayWorld() {
         return world.blobs.get(name) ?? null;
       },
     }),
-    kv: { blob: async (name) => world.kv.get(name) ?? null },
+    kv: {
+      blob: async (name) => (world.kvHangs ? new Promise(() => undefined) : (world.kv.get(name) ?? null)),
+    },
     name: 'weur-3',
     now: () => world.nowMs,
     within: (answer, timeoutMs) => {
@@ -160,6 +163,14 @@ describe("a relay's blobs", () => {
     world.kv.set(name, new Uint8Array([3, 2, 1]).buffer);
     expect(await relay.blob(name)).toEqual(bytes);
     expect(world.blobsAsked).toBe(1);
+  });
+
+  it('come from the control object where KV says nothing', async () => {
+    const bytes = new Uint8Array([1, 2, 3]);
+    const name = await named(bytes);
+    world.blobs.set(name, bytes);
+    world.kvHangs = true;
+    expect(await relay.blob(name)).toEqual(bytes);
   });
 
   it('are nothing where nobody has them, and nobody is asked for what is no name of one', async () => {

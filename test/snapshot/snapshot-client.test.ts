@@ -331,6 +331,15 @@ describe('a blob of revocations', () => {
     expect(world.logged).toEqual([{ event: 'snapshot.blob-missing', digest }]);
   });
 
+  it('comes from the relay where KV says nothing', async () => {
+    const { bytes, name, head } = await withBlob('fusebox~a');
+    world.relay.head = head;
+    world.kv.hangs = true;
+    world.relay.blobs.set(name, bytes);
+    await world.refresh();
+    expect(world.refusal('fusebox~a')).toBe('session-revoked');
+  });
+
   it('is asked for again where its load was lost with the request that it ran under', async () => {
     const { bytes, name, head } = await withBlob('fusebox~a');
     world.relay.head = head;
@@ -391,6 +400,14 @@ describe('a run-time policy', () => {
     expect(read).toBe(1);
     expect(world.snapshot.health().refusedPolicy).toBe(policy);
     expect(world.logged.map(({ event }) => event)).toEqual(['snapshot.policy-failed', 'snapshot.policy-refused']);
+  });
+
+  it('that does not come holds nobody back, not even on a cold isolate', async () => {
+    accepting();
+    world.kv.hangs = true;
+    world.relay.head = current(world, { policy: '0'.repeat(64) });
+    await world.snapshot.refresh((work) => world.background.push(work));
+    expect([world.snapshot.freshness(), adopted]).toEqual(['fresh', []]);
   });
 
   it('that cannot be had is asked for again', async () => {
