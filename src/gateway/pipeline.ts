@@ -19,7 +19,7 @@ import type { Policy } from '../policy/policy.ts';
 import type { Call } from '../protocol/protocol.ts';
 import type { Namespace } from '../rpc/kill-switch.ts';
 import type { AdmissionRules, AdmitAnswer, AdmitRequest, SessionRpc } from '../rpc/session-rpc.ts';
-import type { Background, EdgeSnapshot } from '../snapshot/snapshot-client.ts';
+import type { EdgeSnapshot } from '../snapshot/snapshot-client.ts';
 import { digestOf } from '../snapshot/digest64.ts';
 import type { ScreenedCaller } from '../snapshot/snapshot.ts';
 import { sha256Hex } from './body-digest.ts';
@@ -86,8 +86,10 @@ export async function serveRoute(request: Request, parts: GatewayParts, lifetime
     return reply.refuse(denial);
   };
   const freshness = snapshot.freshness();
-  if (freshness === 'stale') await snapshot.refresh(background);
-  else if (freshness === 'fresh' && snapshot.refreshIsDue()) background(snapshot.refresh(background));
+  // Also where memory refuses: what was pulled may have been lifted.
+  const refresh = snapshot.refreshIsDue() ? snapshot.refresh(background) : null;
+  if (freshness === 'stale') await refresh;
+  else if (refresh !== null) background(refresh);
   const against = (): Denial | null => knownAgainst(caller.value, route, parts);
   const screened = against() ?? outsideScope(caller.value, route) ?? disabled(route);
   if (screened !== null) return refuse(screened);
@@ -102,7 +104,7 @@ export async function serveRoute(request: Request, parts: GatewayParts, lifetime
 
   // 5 admit
   const session = parts.session(caller.value.name);
-  const refreshed = freshness === 'unconfirmed' ? refreshBeside(snapshot, background) : null;
+  const refreshed = freshness === 'unconfirmed' && refresh !== null ? besideAdmission(refresh) : null;
   const admitting = admit(
     session,
     admitRequest({ requestId, caller: caller.value, route, call, policy: rules.policy, body, idempotency }),
@@ -221,10 +223,8 @@ function disabled({ auth, policy }: Route): Denial | null {
   };
 }
 
-/** Refreshes while the admission is under way, and holds the request back no longer than stated. */
-function refreshBeside(snapshot: EdgeSnapshot, background: Background): Promise<void> {
-  const refresh = snapshot.refresh(background);
-  background(refresh);
+/** Holds a request back no longer than stated. */
+function besideAdmission(refresh: Promise<void>): Promise<void> {
   return Promise.race([refresh, new Promise<void>((resolve) => setTimeout(resolve, SNAPSHOT_BESIDE_ADMISSION_MS))]);
 }
 

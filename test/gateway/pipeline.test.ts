@@ -16,7 +16,7 @@ routes:
 `;
 
 /** A gateway whose one session answers as told. */
-function gateway(session: Partial<SessionRpc>): GatewayParts {
+function gateway(session: Partial<SessionRpc>, held: Partial<EdgeSnapshot> = {}): GatewayParts {
   const reading = parsePolicy(POLICY, { allowLoopback: true });
   if (!reading.ok) throw new Error(JSON.stringify(reading.errors));
   const principal = { ...identity(), scopes: ['ticket:*'], jti: 'jti-1', issuedAtMs: NOW_MS };
@@ -25,6 +25,7 @@ function gateway(session: Partial<SessionRpc>): GatewayParts {
     refreshIsDue: () => false,
     verdict: () => null,
     learn: () => undefined,
+    ...held,
   };
   return {
     issuer: 'fusebox',
@@ -65,5 +66,21 @@ describe('a request', () => {
     admission.resolve({ admitted: false, denial, standing: null, revocation: null });
     expect((await answer).status).toBe(429);
     await kept[0];
+  });
+
+  it('has news asked for though memory refuses it, so that a lift is heard of where nothing else comes', async () => {
+    let asked = 0;
+    const parts = gateway(
+      {},
+      {
+        freshness: () => 'unconfirmed',
+        refreshIsDue: () => true,
+        refresh: async () => void (asked += 1),
+        verdict: () => ({ code: 'kill-switch-active', detail: 'stopped' }),
+      },
+    );
+    const request = new Request('https://gateway.example/tickets/1', { headers: { authorization: 'Bearer token' } });
+    expect((await serveRoute(request, parts, { waitUntil: () => undefined })).status).toBe(403);
+    expect(asked).toBe(1);
   });
 });

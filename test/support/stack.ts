@@ -4,6 +4,7 @@ import { adminClient, type AdminClient, type IssueRequest, type Issued } from '.
 import { startGateway, type Gateway } from '../../scripts/gateway-process.ts';
 import { readPolicyTexts } from '../../scripts/local-settings.ts';
 import { throwawaySecrets } from '../../scripts/throwaway-secrets.ts';
+import type { WorkerBundle } from '../../scripts/worker-bundle.ts';
 import { startUpstream, type Upstream } from '../../demo/upstream/server.ts';
 
 export interface StackOptions {
@@ -13,6 +14,8 @@ export interface StackOptions {
   readonly vars?: Readonly<Record<string, string>>;
   /** Receives what the Worker logs. */
   readonly onLog?: (line: string) => void;
+  /** Instead of the one that is deployed. */
+  readonly bundle?: WorkerBundle;
 }
 
 export interface Stack {
@@ -29,7 +32,7 @@ export interface Stack {
   close(): Promise<void>;
 }
 
-interface CallOptions {
+export interface CallOptions {
   readonly token: string;
   readonly method?: string;
   /** Sent as JSON; makes the call a POST. */
@@ -48,7 +51,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     options.policy === undefined
       ? await readPolicyTexts({ file: null, upstreamPort: upstream.port })
       : { policyText: options.policy(upstream.url), localPolicyText: null };
-  const { onLog } = options;
+  const { onLog, bundle } = options;
   let gateway: Gateway;
   try {
     gateway = await startGateway({
@@ -57,6 +60,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
       vars: { ...vars, ...options.vars },
       ...texts,
       ...(onLog === undefined ? {} : { onLog }),
+      ...(bundle === undefined ? {} : { bundle }),
     });
   } catch (error) {
     await upstream.close();
