@@ -1,7 +1,8 @@
 // The logs: of one session and of the deployment, as pages of JSON or as one file of NDJSON, and whether they are whole.
 // What makes a log whole, audit/verifier.ts says.
 import { ringKeys } from '../audit/checkpoint.ts';
-import { endLine, headerLine, readLogLine } from '../audit/log-line.ts';
+import { endLine, headerLine } from '../audit/log-format.ts';
+import { readLogLine } from '../audit/log-line.ts';
 import { linesOf, UnreadableLog } from '../audit/packing.ts';
 import { LogVerifier, type Verdict } from '../audit/verifier.ts';
 import type { Problem } from '../http/problem.ts';

@@ -1,12 +1,11 @@
-// A log as it leaves the deployment: NDJSON of one header, rows, checkpoints, and a last line that says how many rows there
-// were. Writes and reads single lines; whether they belong together is verifier.ts's.
+// Reads the lines of a log one by one (log-format.ts writes them). Whether they belong together is verifier.ts's.
 import type { JsonObject } from '../json/small-json.ts';
 import { isJsonObject, readStrictJson } from '../json/small-json.ts';
 import { canonicalJson } from './canonical-json.ts';
 import { hashOf, lineOf, type LogName } from './chain.ts';
+import { FORMAT } from './log-format.ts';
 import { type CheckpointKeys, type CheckpointReading, readCheckpoint } from './checkpoint.ts';
 
-const FORMAT = 1;
 const SHA256_HEX = /^[0-9a-f]{64}$/;
 
 export interface RowLine {
@@ -27,23 +26,6 @@ export type LogLine =
   | { readonly kind: 'ledger'; readonly text: string }
   | { readonly kind: 'end'; readonly rows: number; readonly archive: boolean }
   | { readonly kind: 'malformed'; readonly reason: string };
-
-export function headerLine({ deployment, log }: LogName): string {
-  return JSON.stringify({ format: FORMAT, deployment, log });
-}
-
-export function checkpointLine(jws: string): string {
-  return JSON.stringify({ checkpoint: jws });
-}
-
-export function ledgerLine(entry: object): string {
-  return JSON.stringify({ ledger: entry });
-}
-
-/** The last line: without it a file was cut off. */
-export function endLine(how: 'end' | 'archive', rows: number): string {
-  return JSON.stringify({ [how]: { rows } });
-}
 
 /** Reads one line without its newline. Checkpoints are checked against `keys`; null: their signatures are not checked. */
 export async function readLogLine(text: string, keys: CheckpointKeys | null): Promise<LogLine> {

@@ -4,7 +4,7 @@
 import { CHECKPOINT_EVERY_MS, CHECKPOINT_EVERY_ROWS } from '../limits.ts';
 import { type AuditEntry, type ChainHead, genesis, link, type LogName } from './chain.ts';
 import { closeFolds, type Due, fold, type Fold, type Folds, type Told } from './fold.ts';
-import { checkpointLine } from './log-line.ts';
+import { checkpointLine } from './log-format.ts';
 
 export interface Trail {
   readonly name: LogName;

@@ -2,7 +2,7 @@
 // signed when it is asked to. Knows nothing of what the entries mean.
 import { type AuditEntry, type ChainHead, genesis, link, type LogName } from '../audit/chain.ts';
 import { signCheckpoint } from '../audit/checkpoint.ts';
-import { checkpointLine } from '../audit/log-line.ts';
+import { checkpointLine } from '../audit/log-format.ts';
 import type { AuditPage } from '../rpc/session-rpc.ts';
 import type { KeyRing } from '../signing/signing-keys.ts';
 

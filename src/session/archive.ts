@@ -2,7 +2,7 @@
 // Pure; where the bytes lie is archive-store.ts's.
 import { createHash } from 'node:crypto';
 import type { LogName } from '../audit/chain.ts';
-import { checkpointLine, endLine, headerLine, ledgerLine } from '../audit/log-line.ts';
+import { checkpointLine, endLine, headerLine, ledgerLine } from '../audit/log-format.ts';
 import { tell, unfold } from '../audit/trail.ts';
 import { DEFAULT_RETENTION_DAYS } from '../limits.ts';
 import type { LedgerEntry } from '../rpc/session-rpc.ts';

@@ -2,7 +2,7 @@
 // admission.ts's; here is only when to write, whom to wake and what to tell the control object. It never awaits between
 // reading and changing the ledger, and carries no stream.
 import { DurableObject } from 'cloudflare:workers';
-import { checkpointLine } from '../audit/log-line.ts';
+import { checkpointLine } from '../audit/log-format.ts';
 import { takeLines, unfold } from '../audit/trail.ts';
 import {
   ARM_AGAIN_WITHIN_MS,

@@ -1,7 +1,8 @@
 // Logs for the tests of the chain: rows of every kind, with checkpoints where they are asked for.
 import { type ChainHead, genesis, link, type LogName, sessionLog } from '../../src/audit/chain.ts';
 import { type Checkpoint, ringKeys, signCheckpoint } from '../../src/audit/checkpoint.ts';
-import { checkpointLine, endLine, headerLine, readLogLine } from '../../src/audit/log-line.ts';
+import { checkpointLine, endLine, headerLine } from '../../src/audit/log-format.ts';
+import { readLogLine } from '../../src/audit/log-line.ts';
 import { LogVerifier, type Verdict } from '../../src/audit/verifier.ts';
 import { type KeyRing, readSigningKeys } from '../../src/signing/signing-keys.ts';
 import { makeSigningKeys } from '../../scripts/secrets.ts';

@@ -3,7 +3,7 @@ import { env } from 'cloudflare:workers';
 import { runInDurableObject } from 'cloudflare:test';
 import { expect, it } from 'vitest';
 
-import { endLine, headerLine } from '../../src/audit/log-line.ts';
+import { endLine, headerLine } from '../../src/audit/log-format.ts';
 import { ARCHIVE_CHUNK_BYTES } from '../../src/limits.ts';
 import { type ArchiveBucket, ArchiveStore } from '../../src/session/archive-store.ts';
 import type { SessionObject } from '../../src/session/session-object.ts';

@@ -2,7 +2,8 @@
 import { env } from 'cloudflare:workers';
 import { runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test';
 import { describe, expect, it } from 'vitest';
-import { endLine, headerLine, readLogLine } from '../../src/audit/log-line.ts';
+import { endLine, headerLine } from '../../src/audit/log-format.ts';
+import { readLogLine } from '../../src/audit/log-line.ts';
 import { pack, unpack } from '../../src/audit/packing.ts';
 import { LogVerifier, type Verdict } from '../../src/audit/verifier.ts';
 import { SESSION_GRACE_MS } from '../../src/limits.ts';

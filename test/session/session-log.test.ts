@@ -2,7 +2,8 @@
 import { evictDurableObject } from 'cloudflare:test';
 import { describe, expect, it } from 'vitest';
 import type { AuditEntry } from '../../src/audit/chain.ts';
-import { endLine, headerLine, readLogLine } from '../../src/audit/log-line.ts';
+import { endLine, headerLine } from '../../src/audit/log-format.ts';
+import { readLogLine } from '../../src/audit/log-line.ts';
 import { takeLines } from '../../src/audit/trail.ts';
 import { LogVerifier } from '../../src/audit/verifier.ts';
 import { MAX_AUDIT_TEXT_CHARS } from '../../src/limits.ts';
