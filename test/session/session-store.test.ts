@@ -57,3 +57,22 @@ it('finds an ended request behind those that had begun long before it and ended 
   const found = await stored('behind', [request, opened(10 * MINUTE_MS)], (store) => store.findEntries(request.id));
   expect(found).toEqual([request]);
 });
+
+it('keeps more lines of the log than one value may have, and pages them in their order', async () => {
+  const lines = Array.from({ length: 5_000 }, (_, index) => `${index} ${'x'.repeat(500)}`);
+  const { SESSION } = env as { SESSION: DurableObjectNamespace<SessionObject> };
+  await runInDurableObject(SESSION.getByName('many-lines'), (_object, state) => {
+    const session = givenSession();
+    const store = new SessionStore(state.storage);
+    const { image } = commit(session.ledger, { gated: true }, NOW_MS);
+    const entries = [opened(1_000), opened(2_000)];
+    store.writeNow({ atMs: NOW_MS, image: imageOf(session, image), entries, lines, keys: new Map() });
+    expect([...store.logLines()]).toEqual(lines);
+    expect([...store.entries()]).toEqual(entries);
+    const first = store.logPage({ cursor: null, limit: 1 });
+    expect(first.lines.length).toBeLessThan(lines.length);
+    expect(first.nextCursor).not.toBeNull();
+    store.dropAll();
+    expect([...store.logLines()]).toEqual([]);
+  });
+});
