@@ -5,11 +5,13 @@ import type { SessionStatus } from '../rpc/session-rpc.ts';
 const SCHEMA = `
   CREATE TABLE IF NOT EXISTS sessions (
     issuer TEXT NOT NULL, sid TEXT NOT NULL, agent TEXT NOT NULL, customer TEXT, status TEXT NOT NULL,
-    created_at_ms INTEGER NOT NULL, expires_at_ms INTEGER NOT NULL, segments TEXT NOT NULL, scopes TEXT NOT NULL,
+    created_at_ms INTEGER NOT NULL, expires_at_ms INTEGER NOT NULL,
     PRIMARY KEY (created_at_ms, issuer, sid)
   ) WITHOUT ROWID;
   CREATE INDEX IF NOT EXISTS sessions_by_agent ON sessions (agent, created_at_ms, issuer, sid);
 `;
+/** What versions after the first have added, for tables that the first one made. */
+const ADDED_COLUMNS = ['segments', 'scopes'] as const;
 /** Rotation moves a session's end, so it may be older than the longest credential; what is older still is not looked at. */
 const MAX_SESSION_LIFE_MS = 90 * 24 * 60 * 60 * 1_000;
 
@@ -32,6 +34,15 @@ export class ControlStore {
   constructor(storage: DurableObjectStorage) {
     this.#storage = storage;
     storage.sql.exec(SCHEMA);
+    const columns = new Set(
+      storage.sql
+        .exec<{ name: string }>("SELECT name FROM pragma_table_info('sessions')")
+        .toArray()
+        .map(({ name }) => name),
+    );
+    for (const column of ADDED_COLUMNS) {
+      if (!columns.has(column)) storage.sql.exec(`ALTER TABLE sessions ADD COLUMN ${column} TEXT NOT NULL DEFAULT ''`);
+    }
   }
 
   /** Adds a session or updates what is said of it; true where it was not known. */

@@ -9,6 +9,10 @@ function pulled(level: KillLevel, target: string, more: Partial<KillSwitch> = {}
   return { level, target, namespace: 'live', untilMs: null, ...more };
 }
 
+function key({ level, target, namespace }: KillSwitch): string {
+  return `${namespace}/${level}/${target}`;
+}
+
 const bearing: Bearing = {
   agent: 'billing-eu-7',
   customer: 'acme',
@@ -125,7 +129,6 @@ describe('what a switch stops', () => {
       feature: fc.option(word),
       namespace: fc.constantFrom('live' as const, 'drill' as const),
     });
-    const key = ({ level, target, namespace }: KillSwitch): string => `${namespace}/${level}/${target}`;
     fc.assert(
       fc.property(fc.uniqueArray(anySwitch, { selector: key }), anyBearing, (switches, of) => {
         const naive = switches.some((one) => (one.untilMs === null || one.untilMs > NOW) && matches(one, of));
