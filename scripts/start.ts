@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { startUpstream, type Upstream } from '../demo/upstream/server.ts';
+import { isHalted } from '../src/deployment.ts';
 import { startGateway, StartError } from './gateway-process.ts';
 import { hints } from './hints.ts';
 import { readLocalVars, readPolicyTexts, UPSTREAM_PORT } from './local-settings.ts';
@@ -95,6 +96,7 @@ async function main(args: readonly string[]): Promise<void> {
   });
 
   console.log(`ready ${gateway.url}`);
+  if (isHalted(vars)) console.log('halted: HALT is set, so every request of an agent is refused');
   if (upstream !== null) console.log(`local upstream ${upstream.url}`);
   // A token from the environment is the caller's to know: it is not repeated here.
   const adminToken = process.env['ADMIN_TOKEN'] ? '$ADMIN_TOKEN' : (vars['ADMIN_TOKEN'] ?? '$ADMIN_TOKEN');
