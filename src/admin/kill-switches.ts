@@ -54,7 +54,7 @@ export const killSwitchRoutes: readonly AdminRoute[] = [
       const untilMs = endOf(body.expires_at ?? null, parts.now());
       if (!untilMs.ok) return untilMs.denial;
       if (query.dry_run === 'true') return preview(parts, name.value);
-      if (body.reason === undefined) return { code: 'bad-request', detail: 'reason is missing.' };
+      if (body.reason === undefined) return REASON_MISSING;
       const act = actOf(admin, body.reason);
       const answer = await reach(parts.control.pull({ ...name.value, untilMs: untilMs.value, act }), CONTROL);
       if (!answer.pulled) return FULL;
@@ -70,16 +70,18 @@ export const killSwitchRoutes: readonly AdminRoute[] = [
     summary:
       'Lift a kill switch. A global one takes an operator, who is answered 202, and in time an approver who is another person.',
     body: liftBody,
-    query: noQuery,
+    query: liftQuery,
     answer: {
       status: 200,
       description: 'The switch, lifted; 202 where a second person has to confirm it.',
       schema: liftedAnswer,
     },
-    async handle({ body, params }, { parts, admin, background }) {
+    async handle({ body, query, params }, { parts, admin, background }) {
       const name = switchNameOf(params);
       if (!name.ok) return name.denial;
-      const answer = await reach(parts.control.lift(name.value, actOf(admin, body.reason)), CONTROL);
+      const reason = body.reason ?? query.reason;
+      if (reason === undefined) return REASON_MISSING;
+      const answer = await reach(parts.control.lift(name.value, actOf(admin, reason)), CONTROL);
       switch (answer.outcome) {
         case 'not-pulled':
           return { code: 'kill-switch-unknown', detail: 'This kill switch is not pulled.' };
@@ -95,6 +97,7 @@ export const killSwitchRoutes: readonly AdminRoute[] = [
   }),
 ];
 
+const REASON_MISSING: Problem = { code: 'bad-request', detail: 'reason is missing.' };
 const FULL: Problem = {
   code: 'kill-switches-full',
   detail: 'There is no room for another kill switch. Lift some, or pull a wider one; "global" always has room.',

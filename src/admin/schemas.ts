@@ -93,7 +93,10 @@ export const pullQuery = group({
   dry_run: choice(['true', 'false'], 'true: nothing is pulled; the answer says what would be stopped.').optional(),
 });
 
-export const liftBody = reasonBody;
+export const liftBody = group({ reason: reasonText.optional() });
+
+/** Some clients send no body with DELETE. */
+export const liftQuery = group({ reason: reasonText.optional() });
 
 const sha256Digest = z
   .string(says('is not a digest'))

@@ -123,6 +123,12 @@ describe('lifting a kill switch', () => {
     expect([confirmed.status, confirmed.body['state'], world.switches.size]).toEqual([200, 'lifted', 0]);
   });
 
+  it('takes its reason from the query as well, and wants one', async () => {
+    await pull('customer/acme');
+    expect((await call('DELETE', '/admin/kill-switches/customer/acme', TOKENS.operator)).status).toBe(400);
+    expect((await call('DELETE', '/admin/kill-switches/customer/acme?reason=over', TOKENS.operator)).status).toBe(200);
+  });
+
   it('that is not pulled is a 404, also for the second of two at once', async () => {
     await pull('segment/retail');
     const both = await Promise.all([1, 2].map(() => lift('segment/retail', TOKENS.operator)));
