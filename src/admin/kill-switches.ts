@@ -16,7 +16,16 @@ import {
 } from '../rpc/kill-switch.ts';
 import { targetProblem } from '../snapshot/kill-switch.ts';
 import { adminRoute, type AdminParts, type AdminRoute, type Answered, json, reach } from './route.ts';
-import { killSwitchesAnswer, liftedAnswer, liftBody, noQuery, pullBody, pulledAnswer, pullQuery } from './schemas.ts';
+import {
+  killSwitchesAnswer,
+  liftedAnswer,
+  liftBody,
+  liftQuery,
+  noQuery,
+  pullBody,
+  pulledAnswer,
+  pullQuery,
+} from './schemas.ts';
 
 const PATH = '/admin/kill-switches/{level}/{target}';
 const CONTROL = 'the control object';
