@@ -237,6 +237,8 @@ export const MAX_OPEN_FOLDS = 128;
 /** A checkpoint vouches for at most so many rows, and comes at most so late while rows are written. */
 export const CHECKPOINT_EVERY_ROWS = 500;
 export const CHECKPOINT_EVERY_MS = MINUTE;
+/** Lines of a log that ride in a session's head: some KB in a row that is written anyway, instead of a row of their own. */
+export const MAX_RIDING_LINES = 16;
 /** Texts of requests reach rows: models, actions. Longer than any reason; what is cut ends in an ellipsis. */
 export const MAX_AUDIT_TEXT_CHARS = 512;
 /** A row has a dozen texts at most, an entry of the ledger likewise. */

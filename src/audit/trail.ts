@@ -1,7 +1,7 @@
 // A log on its way to disk: what happened and no commit has carried yet, what is counted and not yet told, and the
-// signatures that still have to be placed. Changes the trail it is given, which has one owner; hashes when asked to, in
+// lines that a commit carries in its image. Changes the trail it is given, which has one owner; hashes when asked to, in
 // one go; signs nothing.
-import { CHECKPOINT_EVERY_MS, CHECKPOINT_EVERY_ROWS } from '../limits.ts';
+import { CHECKPOINT_EVERY_MS, CHECKPOINT_EVERY_ROWS, MAX_RIDING_LINES } from '../limits.ts';
 import { type AuditEntry, type ChainHead, genesis, link, type LogName } from './chain.ts';
 import { closeFolds, type Due, fold, type Fold, type Folds, type Told } from './fold.ts';
 import { checkpointLine } from './log-format.ts';
@@ -14,8 +14,8 @@ export interface Trail {
   readonly folds: Folds;
   /** Of the last checkpoint that was made. */
   signed: { readonly seq: number; readonly atMs: number };
-  /** Checkpoints (JWS) that no rows have followed yet. */
-  unplaced: readonly string[];
+  /** Lines that ride in the image until there are enough of them, or something else to be written beside them. */
+  riding: readonly string[];
 }
 
 /** What a commit writes of a trail besides its rows. */
@@ -24,19 +24,19 @@ export interface TrailImage {
   readonly head: ChainHead;
   readonly folds: readonly (readonly [string, Fold])[];
   readonly signed: Trail['signed'];
-  readonly unplaced: readonly string[];
+  readonly riding: readonly string[];
 }
 
 export function emptyTrail(name: LogName, nowMs: number): Trail {
-  return { name, head: genesis(name), pending: [], folds: new Map(), signed: { seq: 0, atMs: nowMs }, unplaced: [] };
+  return { name, head: genesis(name), pending: [], folds: new Map(), signed: { seq: 0, atMs: nowMs }, riding: [] };
 }
 
-export function loadTrail({ name, head, folds, signed, unplaced }: TrailImage): Trail {
-  return { name, head, pending: [], folds: new Map(folds), signed, unplaced };
+export function loadTrail({ name, head, folds, signed, riding }: TrailImage): Trail {
+  return { name, head, pending: [], folds: new Map(folds), signed, riding };
 }
 
-export function trailImageOf({ name, head, folds, signed, unplaced }: Trail): TrailImage {
-  return { name, head, folds: [...folds], signed, unplaced };
+export function trailImageOf({ name, head, folds, signed, riding }: Trail): TrailImage {
+  return { name, head, folds: [...folds], signed, riding };
 }
 
 /** Tells of something: a row of its own, with the next commit. */
@@ -55,20 +55,31 @@ export function unfold(trail: Trail, nowMs: number): void {
 }
 
 /**
- * Takes everything pending as lines, checkpoints before rows, and moves the head. What the caller writes has to be on disk
- * before anything that comes after it, or not at all. Take the image afterwards.
+ * Makes lines of everything pending and moves the head. Few of them ride in the image, which is written anyway; many, or
+ * `withOthers`, are handed out to be written beside it. All of that has to be on disk before anything that comes after it,
+ * or not at all. Take the image afterwards.
  */
-export function takeLines(trail: Trail, nowMs: number): readonly string[] {
+export function takeLines(
+  trail: Trail,
+  { withOthers }: { readonly withOthers: boolean },
+  nowMs: number,
+): readonly string[] {
   trail.pending.push(...closeFolds(trail.folds, nowMs, { all: false }));
-  if (trail.pending.length === 0) return [];
-  const lines = trail.unplaced.map(checkpointLine);
+  if (trail.pending.length > 0) trail.riding = [...trail.riding, ...linked(trail)];
+  if (!withOthers && trail.riding.length <= MAX_RIDING_LINES) return [];
+  const lines = trail.riding;
+  trail.riding = [];
+  return lines;
+}
+
+function linked(trail: Trail): string[] {
+  const lines = [];
   for (const { entry, atMs } of trail.pending) {
     const { head, line } = link(trail.head, entry, atMs);
     trail.head = head;
     lines.push(line);
   }
   trail.pending = [];
-  trail.unplaced = [];
   return lines;
 }
 
@@ -78,10 +89,10 @@ export function isCheckpointDue({ signed }: Trail, durable: ChainHead, nowMs: nu
   return unsigned >= CHECKPOINT_EVERY_ROWS || (unsigned > 0 && nowMs - signed.atMs >= CHECKPOINT_EVERY_MS);
 }
 
-/** Keeps a checkpoint for the next commit; one that another has overtaken is not needed. */
+/** Keeps a checkpoint for the next commit, after the rows so far; one that another has overtaken is not needed. */
 export function placeCheckpoint(trail: Trail, checkpoint: { seq: number; atMs: number; jws: string }): void {
   const { seq, atMs, jws } = checkpoint;
   if (seq <= trail.signed.seq) return;
   trail.signed = { seq, atMs };
-  trail.unplaced = [...trail.unplaced, jws];
+  trail.riding = [...trail.riding, checkpointLine(jws)];
 }

@@ -2,7 +2,7 @@
 // Pure; where the bytes lie is archive-store.ts's.
 import { createHash } from 'node:crypto';
 import type { LogName } from '../audit/chain.ts';
-import { checkpointLine, endLine, headerLine, ledgerLine } from '../audit/log-format.ts';
+import { endLine, headerLine, ledgerLine } from '../audit/log-format.ts';
 import { tell, unfold } from '../audit/trail.ts';
 import { DEFAULT_RETENTION_DAYS } from '../limits.ts';
 import type { LedgerEntry } from '../rpc/session-rpc.ts';
@@ -46,17 +46,17 @@ export function close(session: Session, entries: Iterable<LedgerEntry>, nowMs: n
   return true;
 }
 
-/** The archive, line by line. `lines` are those of the log on disk. */
+/** The archive, line by line. `lines` are those of the log in segments, `riding` those in the head. */
 export function* archiveLines(of: {
   readonly name: LogName;
   readonly lines: Iterable<string>;
-  readonly unplaced: readonly string[];
+  readonly riding: readonly string[];
   readonly entries: Iterable<LedgerEntry>;
   readonly rows: number;
 }): Generator<string> {
   yield headerLine(of.name);
   yield* of.lines;
-  yield* of.unplaced.map(checkpointLine);
+  yield* of.riding;
   for (const entry of of.entries) yield ledgerLine(entry);
   yield endLine('archive', of.rows);
 }
@@ -69,7 +69,7 @@ export function bury(session: Session, archive: ArchiveRef, nowMs: number): void
   session.keys.clear();
   session.changedKeys.clear();
   session.ledger.resolved.clear();
-  session.trail.unplaced = [];
+  session.trail.riding = [];
   session.ledger.dirty = true;
   tell(session.trail, { event: 'archived', sha256, bytes, rows, where }, nowMs);
 }

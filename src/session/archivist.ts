@@ -46,8 +46,9 @@ export class Archivist {
   async signEnd(session: Session, nowMs: number): Promise<void> {
     if (this.#hasSigned || lastSignatureDueMs(session) > nowMs) return;
     this.#hasSigned = true;
+    const { seq } = session.trail.signed;
     await this.#parts.sign(session);
-    if (session.trail.unplaced.length > 0) this.#parts.write(session);
+    if (session.trail.signed.seq > seq) this.#parts.write(session);
   }
 
   /** Leaves the tombstone, once the archive is where it belongs and is whole. A failure loses nothing and is tried again. */
@@ -78,9 +79,9 @@ export class Archivist {
     const { store, archives, keys, write, sign } = this.#parts;
     if (close(session, store.entries(), nowMs)) write(session);
     await sign(session);
-    const { name, head, unplaced } = session.trail;
+    const { name, head, riding } = session.trail;
     const rows = head.seq;
-    const lines = archiveLines({ name, lines: store.logLines(), unplaced, entries: store.entries(), rows });
+    const lines = archiveLines({ name, lines: store.logLines(), riding, entries: store.entries(), rows });
     return archives.keep(lines, { name, rows, keys: await keys(), nowMs });
   }
 

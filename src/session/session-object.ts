@@ -2,7 +2,6 @@
 // admission.ts's; here is only when to write, whom to wake and what to tell the control object. It never awaits between
 // reading and changing the ledger, and carries no stream.
 import { DurableObject } from 'cloudflare:workers';
-import { checkpointLine } from '../audit/log-format.ts';
 import { takeLines, unfold } from '../audit/trail.ts';
 import {
   ARM_AGAIN_WITHIN_MS,
@@ -266,8 +265,7 @@ export class SessionObject extends DurableObject<Env> implements SessionRpc {
       return { name, ...(await this.#archivist.lines(session.archive, { cursor, limit })) };
     }
     const { lines, nextCursor } = this.#store.logPage({ cursor: cursor === AFTER_ARCHIVE ? null : cursor, limit });
-    const unplaced = nextCursor === null ? session.trail.unplaced.map(checkpointLine) : [];
-    return { name, lines: [...lines, ...unplaced], nextCursor };
+    return { name, lines: nextCursor === null ? [...lines, ...session.trail.riding] : lines, nextCursor };
   }
 
   // --------------------------------------------------------------------------------------------------------- the alarm
@@ -344,7 +342,7 @@ export class SessionObject extends DurableObject<Env> implements SessionRpc {
   #takeWrite(session: Session, how: { gated: boolean }): SessionWrite {
     const atMs = Date.now();
     const { image, entries } = commit(session.ledger, how, atMs);
-    const lines = takeLines(session.trail, atMs);
+    const lines = takeLines(session.trail, { withOthers: entries.length > 0 }, atMs);
     const keys = new Map([...session.keys].filter(([key]) => session.changedKeys.has(key)));
     session.changedKeys.clear();
     this.#deniedOnDisk = session.counts.denied;

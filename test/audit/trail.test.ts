@@ -10,7 +10,12 @@ import {
   tellFolded,
   trailImageOf,
 } from '../../src/audit/trail.ts';
-import { AUDIT_FOLD_WINDOW_MS, CHECKPOINT_EVERY_MS, CHECKPOINT_EVERY_ROWS } from '../../src/limits.ts';
+import {
+  AUDIT_FOLD_WINDOW_MS,
+  CHECKPOINT_EVERY_MS,
+  CHECKPOINT_EVERY_ROWS,
+  MAX_RIDING_LINES,
+} from '../../src/limits.ts';
 
 const NOW_MS = 1_800_000_000_000;
 const NAME = sessionLog('test', 'fusebox~session-1');
@@ -19,11 +24,11 @@ describe('a log on its way to disk', () => {
   it('hands out each row once, and goes on from there in the next incarnation', () => {
     const trail = emptyTrail(NAME, NOW_MS);
     tell(trail, { event: 'one' }, NOW_MS);
-    const [one = ''] = takeLines(trail, NOW_MS);
-    expect(takeLines(trail, NOW_MS)).toEqual([]);
+    const [one = ''] = takeLines(trail, { withOthers: true }, NOW_MS);
+    expect(takeLines(trail, { withOthers: true }, NOW_MS)).toEqual([]);
     const next = loadTrail(structuredClone(trailImageOf(trail)));
     tell(next, { event: 'two' }, NOW_MS);
-    const [two = ''] = takeLines(next, NOW_MS);
+    const [two = ''] = takeLines(next, { withOthers: true }, NOW_MS);
     expect(JSON.parse(two)).toMatchObject({ seq: 2, prev: (JSON.parse(one) as { hash: string }).hash });
   });
 
@@ -31,10 +36,10 @@ describe('a log on its way to disk', () => {
     const trail = emptyTrail(NAME, NOW_MS);
     const denial = { key: 'k', first: { event: 'denied' }, repeated: { event: 'denied-again' } };
     for (let times = 0; times < 3; times += 1) tellFolded(trail, denial, NOW_MS);
-    expect(takeLines(trail, NOW_MS)).toHaveLength(1);
+    expect(takeLines(trail, { withOthers: true }, NOW_MS)).toHaveLength(1);
     const next = loadTrail(structuredClone(trailImageOf(trail)));
-    expect(takeLines(next, NOW_MS + AUDIT_FOLD_WINDOW_MS - 1)).toEqual([]);
-    const [row = ''] = takeLines(next, NOW_MS + AUDIT_FOLD_WINDOW_MS);
+    expect(takeLines(next, { withOthers: true }, NOW_MS + AUDIT_FOLD_WINDOW_MS - 1)).toEqual([]);
+    const [row = ''] = takeLines(next, { withOthers: true }, NOW_MS + AUDIT_FOLD_WINDOW_MS);
     expect(JSON.parse(row)).toMatchObject({ event: 'denied-again', count: 2 });
   });
 
@@ -47,7 +52,7 @@ describe('a log on its way to disk', () => {
   ])('a signature over %s', (_what, rows, laterMs, due) => {
     const trail = emptyTrail(NAME, NOW_MS);
     for (let row = 0; row < rows; row += 1) tell(trail, { event: 'row' }, NOW_MS);
-    takeLines(trail, NOW_MS);
+    takeLines(trail, { withOthers: true }, NOW_MS);
     expect(isCheckpointDue(trail, trail.head, NOW_MS + laterMs)).toBe(due);
     placeCheckpoint(trail, { seq: trail.head.seq, atMs: NOW_MS + laterMs, jws: 'jws' });
     expect(isCheckpointDue(trail, trail.head, NOW_MS + laterMs)).toBe(false);
@@ -56,12 +61,30 @@ describe('a log on its way to disk', () => {
   it('places a checkpoint before the rows that follow it, and drops one that was overtaken', () => {
     const trail = emptyTrail(NAME, NOW_MS);
     for (const event of ['one', 'two']) tell(trail, { event }, NOW_MS);
-    takeLines(trail, NOW_MS);
+    takeLines(trail, { withOthers: true }, NOW_MS);
     placeCheckpoint(trail, { seq: 2, atMs: NOW_MS, jws: 'later' });
     placeCheckpoint(trail, { seq: 1, atMs: NOW_MS, jws: 'earlier' });
     tell(trail, { event: 'three' }, NOW_MS);
-    expect(takeLines(trail, NOW_MS)).toEqual(['{"checkpoint":"later"}', expect.stringContaining('"three"')]);
-    expect(trail.unplaced).toEqual([]);
+    expect(takeLines(trail, { withOthers: true }, NOW_MS)).toEqual([
+      '{"checkpoint":"later"}',
+      expect.stringContaining('"three"'),
+    ]);
+    expect(trail.riding).toEqual([]);
+  });
+});
+
+describe('lines', () => {
+  it('ride in the image until they are too many, or something else is written', () => {
+    const trail = emptyTrail(NAME, NOW_MS);
+    for (let row = 0; row < MAX_RIDING_LINES; row += 1) {
+      tell(trail, { event: 'row' }, NOW_MS);
+      expect(takeLines(trail, { withOthers: false }, NOW_MS)).toEqual([]);
+    }
+    expect(trailImageOf(trail).riding).toHaveLength(MAX_RIDING_LINES);
+    tell(trail, { event: 'row' }, NOW_MS);
+    expect(takeLines(trail, { withOthers: false }, NOW_MS)).toHaveLength(MAX_RIDING_LINES + 1);
+    tell(trail, { event: 'row' }, NOW_MS);
+    expect(takeLines(trail, { withOthers: true }, NOW_MS)).toHaveLength(1);
   });
 });
 
@@ -69,6 +92,6 @@ describe('a row', () => {
   it('may not bring members of the chain', () => {
     const trail = emptyTrail(NAME, NOW_MS);
     tell(trail, { event: 'forged', hash: '0' }, NOW_MS);
-    expect(() => takeLines(trail, NOW_MS)).toThrow('may not have "hash"');
+    expect(() => takeLines(trail, { withOthers: true }, NOW_MS)).toThrow('may not have "hash"');
   });
 });

@@ -43,7 +43,7 @@ export class SimulatedObject {
 
   /** The lines of the log that are on disk. */
   get durableLog(): readonly string[] {
-    return this.#durable.log;
+    return [...this.#durable.log, ...(this.#durable.image.trail?.riding ?? [])];
   }
 
   get durableImage(): SessionModule.SessionImage {
@@ -132,7 +132,7 @@ export class SimulatedObject {
 
   #take(how: { gated: boolean }): Disk {
     const { image, entries } = this.#domain.commit.commit(this.#memory.ledger, how, this.#nowMs);
-    const log = takeLines(this.#memory.trail, this.#nowMs);
+    const log = takeLines(this.#memory.trail, { withOthers: entries.length > 0 }, this.#nowMs);
     return { image: structuredClone(this.#domain.session.imageOf(this.#memory, image)), entries, log };
   }
 }
