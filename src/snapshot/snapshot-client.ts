@@ -271,7 +271,10 @@ export class EdgeSnapshot {
   async #followPolicy(): Promise<void> {
     const { policy } = this.#sources;
     const wanted = this.#snapshot?.head.policy;
-    if (wanted === undefined || wanted === policy.inForce()) return;
+    if (wanted === undefined) return;
+    // One that was refused and is wanted no more is nothing to report.
+    if (wanted !== this.#refusedPolicy) this.#refusedPolicy = null;
+    if (wanted === policy.inForce()) return;
     if (wanted !== null && wanted === this.#refusedPolicy) return;
     try {
       const text = wanted === null ? null : await this.#policyText(wanted);

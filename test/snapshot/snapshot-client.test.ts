@@ -399,6 +399,9 @@ describe('a run-time policy', () => {
     expect(world.refusal('fusebox~a')).toBe('kill-switch-active');
     expect(read).toBe(1);
     expect(world.snapshot.health().refusedPolicy).toBe(policy);
+    world.relay.head = current(world, { epoch: 2, policy: null });
+    await world.refresh();
+    expect(world.snapshot.health().refusedPolicy).toBeNull();
     expect(world.logged.map(({ event }) => event)).toEqual(['snapshot.policy-failed', 'snapshot.policy-refused']);
   });
 
