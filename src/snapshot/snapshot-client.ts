@@ -72,6 +72,9 @@ export interface SnapshotHealth {
   readonly refusedPolicy: string | null;
 }
 
+/** Between two looks whether what others have asked for has come. */
+const NEWS_POLL_MS = 10;
+
 type Source = 'relay' | 'control' | 'kv';
 type Refusal = HeadRefusal | 'older';
 
@@ -151,12 +154,12 @@ export class EdgeSnapshot {
 
   /**
    * Asks for the head as it stands. Each request asks for itself, since a promise of one request must not be awaited by
-   * another; where others have just asked, one more adds nothing, unless nothing can be decided without it. Never
-   * rejects; when nobody answers, the copy that is held stays. Blobs are loaded in `background`, which need not be
+   * another; where others have just asked, one more adds nothing, unless nothing can be decided without it: it waits a
+   * moment for what they hear. Never rejects; when nobody answers, the copy that is held stays. Blobs are loaded in `background`, which need not be
    * waited for: a load that is lost there is begun again.
    */
   async refresh(background: Background = () => undefined): Promise<void> {
-    if (!this.#mayAsk()) return;
+    if (!this.#mayAsk()) return this.#othersNews();
     if (this.#snapshot === null) await this.#askCold(background);
     else await this.#ask();
     if (this.refreshIsDue()) this.#failedMs = this.#sources.now();
@@ -172,6 +175,14 @@ export class EdgeSnapshot {
     await this.#hear('control');
     for (const digest of this.#blobs.begin(this.#sources.now())) background(this.#loadRevocations(digest));
     await this.#followPolicy();
+  }
+
+  /** What others have asked for is this one's news too: a burst that wakes an isolate must not pass on old knowledge. */
+  async #othersNews(): Promise<void> {
+    for (let waitedMs = 0; waitedMs < SNAPSHOT_BESIDE_ADMISSION_MS; waitedMs += NEWS_POLL_MS) {
+      if (this.freshness() !== 'unconfirmed') return;
+      await this.#sources.within(new Promise(() => undefined), NEWS_POLL_MS);
+    }
   }
 
   #mayAsk(): boolean {

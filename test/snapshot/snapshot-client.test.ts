@@ -456,6 +456,23 @@ describe('many requests of one isolate', () => {
     expect(world.snapshot.freshness()).toBe('fresh');
   });
 
+  it('that wake it together all wait for the news that some of them have asked for', async () => {
+    world.relay.head = current(world);
+    await world.refresh();
+    world.nowMs += 20_000;
+    world.relay.head = current(world, {
+      epoch: 9,
+      switches: [{ level: 'global', target: 'all', namespace: 'live', untilMs: null }],
+    });
+    const refusals = await Promise.all(
+      Array.from({ length: 100 }, async () => {
+        await world.snapshot.refresh();
+        return world.refusal('fusebox~s');
+      }),
+    );
+    expect(new Set(refusals)).toEqual(new Set(['kill-switch-active']));
+  });
+
   it('do not each ask while nobody answers: what was just tried in vain is not tried again at once', async () => {
     await world.refresh();
     const asked = world.control.asked;
