@@ -109,7 +109,6 @@ export class Exchange {
     const startedMs = now();
     return new AnswerGuard({
       screen,
-      now,
       cut: (denial) => {
         this.#cutBy = denial;
         this.#abort.abort();
@@ -255,13 +254,13 @@ export class Exchange {
 
   /** Bytes whose price does not depend on them: passed as they come, within a bound, without the provider's key. */
   #pass(body: ReadableStream<Uint8Array>, ended: (end: PassageEnd) => void): ReadableStream<Uint8Array> {
-    const { screen, now } = this.#parts;
+    const { screen } = this.#parts;
     this.#visible = true;
     let guard: AnswerGuard | null = null;
     return boundedPassage(body, {
       maxBytes: MAX_PASSED_ANSWER_BYTES,
       secrets: this.#secrets(),
-      guard: (cut) => (guard = new AnswerGuard({ screen, watch: () => this.#watch(), now, cut })),
+      guard: (cut) => (guard = new AnswerGuard({ screen, watch: () => this.#watch(), cut })),
       ended: (end) => {
         guard?.stop();
         if (end.redacted) this.#parts.alert('provider-key-echoed');

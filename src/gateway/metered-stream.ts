@@ -77,7 +77,6 @@ class MeteredStream {
     this.#guard = new AnswerGuard({
       screen: ports.screen,
       watch: ports.watch,
-      now: ports.now,
       cut: (denial) => this.#interrupt({ cut: denial }),
       tick: () => this.#endWhenSilent(),
     });
