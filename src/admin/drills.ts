@@ -4,6 +4,7 @@ import { DRILL_SCOPE, type DrillSubject } from '../drill/drill-plan.ts';
 import { runDrill, type DrillOrder, type IssuedSubject } from '../drill/drill-runner.ts';
 import { issueSessionToken } from '../credential/session-issuer.ts';
 import { ADMIN_ROLES } from '../policy/admin-roles.ts';
+import { htmlResponse } from '../http/html.ts';
 import type { Problem } from '../http/problem.ts';
 import { MAX_DRILL_MS } from '../limits.ts';
 import { microUsd } from '../money.ts';
@@ -61,7 +62,9 @@ export const drillRoutes: readonly AdminRoute[] = [
     async handle({ params }, { parts, request }) {
       const report = await reach(parts.control.drill(params['id'] ?? ''), CONTROL);
       if (report === null) return UNKNOWN;
-      return request.headers.get('accept')?.includes('text/html') === true ? page(report) : json(200, report);
+      return request.headers.get('accept')?.includes('text/html') === true
+        ? htmlResponse(drillPage(report), 'no-store')
+        : json(200, report);
     },
   }),
   adminRoute({
@@ -185,16 +188,4 @@ function authorisation(): readonly DrillCheck[] {
 
 function runningProblem(running: string): Problem {
   return { code: 'drill-running', detail: `The drill ${running} has not ended yet.`, retryAfterSeconds: 30 };
-}
-
-function page(report: DrillReport): Response {
-  return new Response(drillPage(report), {
-    headers: {
-      'content-type': 'text/html; charset=utf-8',
-      'cache-control': 'no-store',
-      'content-security-policy': "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
-      'x-content-type-options': 'nosniff',
-      'referrer-policy': 'no-referrer',
-    },
-  });
 }

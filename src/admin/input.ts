@@ -1,6 +1,7 @@
 // Reads what a call of the control plane brings: body and query, bounded, parsed strictly, validated by the schema of its
 // route, with the key named where something is wrong.
 import type * as z from 'zod';
+import { joinBytes } from '../bytes.ts';
 import { readStrictJson } from '../json/small-json.ts';
 import { accepted, refused, type Result } from '../denial.ts';
 import { MAX_ADMIN_BODY_BYTES } from '../limits.ts';
@@ -130,11 +131,5 @@ async function readBounded(request: Request, maxBytes: number): Promise<Uint8Arr
     if (length > maxBytes) return null;
     chunks.push(chunk);
   }
-  const bytes = new Uint8Array(length);
-  let at = 0;
-  for (const chunk of chunks) {
-    bytes.set(chunk, at);
-    at += chunk.length;
-  }
-  return bytes;
+  return joinBytes(chunks);
 }

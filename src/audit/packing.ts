@@ -1,4 +1,5 @@
 // Lines of a log to bytes and back: gzip (RFC 1952) and newlines. Bounded, streaming, and knows nothing of what lines say.
+import { joinBytes } from '../bytes.ts';
 import { MAX_LOG_LINE_CHARS } from '../limits.ts';
 
 const PIECE_CHARS = 64 * 1024;
@@ -21,7 +22,7 @@ export async function pack(lines: Iterable<string>, { maxBytes }: { readonly max
     }
   })();
   await Promise.all([collected, written(gzip.writable, lines)]);
-  return joined(chunks, length);
+  return joinBytes(chunks);
 }
 
 async function written(into: WritableStream<Uint8Array>, lines: Iterable<string>): Promise<void> {
@@ -65,14 +66,4 @@ function decoded(decoder: TextDecoder, chunk?: Uint8Array): string {
   } catch {
     throw new UnreadableLog('the text is not UTF-8');
   }
-}
-
-function joined(chunks: readonly Uint8Array[], length: number): Uint8Array {
-  const bytes = new Uint8Array(length);
-  let at = 0;
-  for (const chunk of chunks) {
-    bytes.set(chunk, at);
-    at += chunk.length;
-  }
-  return bytes;
 }

@@ -1,4 +1,5 @@
 // The evidence of a drill as a page for people: printed and put into a file, it reads on its own.
+import { escapeHtml } from '../http/html.ts';
 import type { DrillCheck, DrilledStop, DrillReport } from '../rpc/drill-rpc.ts';
 
 const STYLE =
@@ -95,13 +96,4 @@ function time(ms: number | null): string {
 
 function yesNo(passed: boolean): string {
   return passed ? '<span class="yes">yes</span>' : '<span class="no">no</span>';
-}
-
-function escapeHtml(text: string): string {
-  return text
-    .replaceAll('&', '&amp;')
-    .replaceAll('<', '&lt;')
-    .replaceAll('>', '&gt;')
-    .replaceAll('"', '&quot;')
-    .replaceAll("'", '&#39;');
 }

@@ -2,6 +2,7 @@
 // extended before what it does not cover, and an end that the client's SDK takes for what it is. Settling is the
 // caller's: this only says how the stream ended.
 import { createParser, type EventSourceParser } from 'eventsource-parser';
+import { joinBytes } from '../bytes.ts';
 import type { Denial } from '../denial.ts';
 import { STREAM_IDLE_TIMEOUT_MS } from '../limits.ts';
 import type { Call, Meter, Protocol, StreamEvent } from '../protocol/protocol.ts';
@@ -155,7 +156,7 @@ class MeteredStream {
       if (bytes !== null) visible.push(bytes);
     }
     if (visible.length > 0 && !this.#over) {
-      controller.enqueue(joined(visible));
+      controller.enqueue(joinBytes(visible));
       this.#sent = true;
     }
     return denial;
@@ -220,17 +221,4 @@ class MeteredStream {
   #endWhenSilent(): void {
     if (this.#ports.now() - this.#lastChunkMs > STREAM_IDLE_TIMEOUT_MS) this.#interrupt({ broken: 'upstream-timeout' });
   }
-}
-
-/** One piece of bytes; without a copy where there is one already. */
-function joined(pieces: readonly Uint8Array[]): Uint8Array {
-  const [first, ...others] = pieces;
-  if (first !== undefined && others.length === 0) return first;
-  const whole = new Uint8Array(pieces.reduce((bytes, piece) => bytes + piece.length, 0));
-  let at = 0;
-  for (const piece of pieces) {
-    whole.set(piece, at);
-    at += piece.length;
-  }
-  return whole;
 }

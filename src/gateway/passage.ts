@@ -1,4 +1,5 @@
 // Bodies on their way through, within a bound: read whole, or passed on piece by piece.
+import { joinBytes } from '../bytes.ts';
 import type { Denial } from '../denial.ts';
 import { RedactingPassage } from './redaction.ts';
 
@@ -58,15 +59,7 @@ async function readPieces(
   } catch {
     return { ok: false, why: 'broken' };
   }
-  const [only] = pieces;
-  if (pieces.length === 1 && only !== undefined) return { ok: true, bytes: only };
-  const bytes = new Uint8Array(total);
-  let at = 0;
-  for (const piece of pieces) {
-    bytes.set(piece, at);
-    at += piece.length;
-  }
-  return { ok: true, bytes };
+  return { ok: true, bytes: joinBytes(pieces) };
 }
 
 /** Throws away at most `maxBytes` more, and breaks off what is left. */

@@ -1,6 +1,7 @@
 // Splits a byte stream into whole server-sent events without changing a byte (WHATWG HTML, section 9.2.6: lines end in
 // LF, CR or CRLF, events in an empty line). An event is passed on when it is complete: half of one is of no use to a
 // client, and a stream can be cut cleanly only between two.
+import { joinBytes } from '../bytes.ts';
 import { MAX_STREAM_EVENT_BYTES } from '../limits.ts';
 
 const LF = 0x0a;
@@ -56,12 +57,7 @@ export class SseFrames {
 
   #join(part: Uint8Array): Uint8Array {
     if (this.#pieces.length === 0) return part;
-    const joined = new Uint8Array(this.#heldBytes + part.length);
-    let at = 0;
-    for (const piece of [...this.#pieces, part]) {
-      joined.set(piece, at);
-      at += piece.length;
-    }
+    const joined = joinBytes([...this.#pieces, part]);
     this.#pieces = [];
     this.#heldBytes = 0;
     return joined;

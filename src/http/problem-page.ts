@@ -1,15 +1,8 @@
 // The pages under /problems/: what each problem means and what to do, for the person who follows its `type`.
+import { escapeHtml, htmlResponse } from './html.ts';
 import { PROBLEM_HELP } from './problem-help.ts';
 import { PROBLEMS, type ProblemCode, type ProblemKind } from './problems.ts';
 
-const HEADERS = {
-  'content-type': 'text/html; charset=utf-8',
-  'cache-control': 'public, max-age=3600',
-  'content-security-policy':
-    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-  'x-content-type-options': 'nosniff',
-  'referrer-policy': 'no-referrer',
-};
 const STYLE =
   'body{font:16px/1.6 system-ui,sans-serif;max-width:42rem;margin:3rem auto;padding:0 1rem;color:#1c1c1c;background:#fff}' +
   'h1{font-size:1.5rem;line-height:1.3}h2{font-size:1.1rem;margin-top:2rem}a{color:#0b57d0}code{background:#f1f1f1;padding:.1em .3em}' +
@@ -53,14 +46,5 @@ function page(title: string, body: string): Response {
   const text =
     `<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">` +
     `<title>${escapeHtml(title)} - Fusebox</title><style>${STYLE}</style></head><body><main><h1>${escapeHtml(title)}</h1>${body}</main></body></html>\n`;
-  return new Response(text, { headers: HEADERS });
-}
-
-function escapeHtml(text: string): string {
-  return text
-    .replaceAll('&', '&amp;')
-    .replaceAll('<', '&lt;')
-    .replaceAll('>', '&gt;')
-    .replaceAll('"', '&quot;')
-    .replaceAll("'", '&#39;');
+  return htmlResponse(text, 'public, max-age=3600');
 }
