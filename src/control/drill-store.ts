@@ -75,7 +75,13 @@ export class DrillStore {
   /** True once for each drill that is overdue. */
   turnsOverdue(nowMs: number): boolean {
     const last = this.last();
-    if (last === null || last.dueMs === null || nowMs < last.dueMs || this.#storage.kv.get<number>(ALERTED) === last.dueMs) return false;
+    if (
+      last === null ||
+      last.dueMs === null ||
+      nowMs < last.dueMs ||
+      this.#storage.kv.get<number>(ALERTED) === last.dueMs
+    )
+      return false;
     this.#storage.kv.put(ALERTED, last.dueMs);
     return true;
   }
