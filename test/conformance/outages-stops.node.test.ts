@@ -47,6 +47,18 @@ describe('a stop, with parts of the gateway away', { timeout: 60_000 }, () => {
       await becomes(there, token, 403);
     });
 
+    it('is previewed with what answers, which is said', async () => {
+      const customer = 'previewed';
+      const [up, down] = [await issue({ customer }), await issue({ customer })];
+      for (const { token } of [up, down]) expect(await statusAt(stack.warm, token)).toBe(200);
+      await stack.fail(objectOf(down.session));
+      const preview = await stack.warm.admin('PUT', `/kill-switches/customer/${customer}?dry_run=true`);
+      expect(preview).toMatchObject({
+        status: 200,
+        body: { live_sessions: 2, sessions_asked: 1, spend_last_minute_usd: '0.010000' },
+      });
+    });
+
     it('is known from KV alone to a cold isolate, while KV is young enough', async () => {
       const { session, token } = await issue();
       const other = await issue();
@@ -118,6 +130,7 @@ describe('a stop, with parts of the gateway away', { timeout: 60_000 }, () => {
       await stack.fail({ control: 'fails' });
       const answer = await stack.warm.admin('POST', `/sessions/${session.id}/revoke`, { reason: 'stolen' });
       expect(answer).toMatchObject({ status: 503, body: { code: 'enforcement-unavailable' } });
+      expect(String(answer.body['detail'])).toContain('session is revoked and refuses');
       expect(await problemOf(await ticket(there, token))).toMatchObject({ status: 401, code: 'session-revoked' });
       await stack.fail(objectOf(session));
       // Refused from memory, without its object, where nobody has ever asked it.

@@ -39,10 +39,8 @@ describe('an outage', { timeout: 60_000 }, () => {
     { what: 'relays that never answer', faults: { relay: 'hangs' } },
     { what: 'relays that cannot reach the control object', faults: { 'relay>control': 'fails' } },
     { what: 'relays that wait for the control object in vain', faults: { 'relay>control': 'hangs' } },
-    { what: 'KV down', faults: { 'kv.get': 'fails', 'kv.put': 'fails' } },
+    { what: 'KV and agents down', faults: { 'kv.get': 'fails', 'kv.put': 'fails', agent: 'fails' } },
     { what: 'KV that never answers', faults: { 'kv.get': 'hangs', 'kv.put': 'hangs' } },
-    { what: 'KV and relays down', faults: { 'kv.get': 'fails', 'kv.put': 'fails', relay: 'fails' } },
-    { what: 'agents down', faults: { agent: 'fails' } },
   ];
 
   it.each(harmless)(
@@ -66,14 +64,17 @@ describe('an outage', { timeout: 60_000 }, () => {
     },
   );
 
-  it('the control object down: relays confirm nothing, so all is refused past the maximum age, and comes back', async () => {
+  it.each<{ readonly what: string; readonly faults: Faults }>([
+    { what: 'the control object', faults: { control: 'fails' } },
+    { what: 'the control object and relays', faults: { control: 'fails', relay: 'fails' } },
+  ])('$what down: all is refused past the maximum age and not before, and comes back', async ({ faults }) => {
     const { session, token } = await issue();
     const running = stack.call('/local-openai/v1/chat/completions', {
       token,
       body: { model: 'gpt-4o-mini', stream: true, messages: [{ role: 'user', content: '[[endless]] [[pace:20]]' }] },
     });
     expect(await statusAt(stack.warm, token)).toBe(200);
-    await stack.fail({ control: 'fails' });
+    await stack.fail(faults);
     const sinceMs = Date.now();
     expect(await statusAt(stack.warm, token)).toBe(200);
     await becomes(stack.warm, token, 503);
