@@ -8,7 +8,7 @@ type ObjectPart = 'session' | 'control' | 'relay' | 'agent';
  * A part; the way from one to another (`relay>control`); one session's object alone; blobs, wherever they come from; or
  * `halt`: whatever starts from now on finds HALT set.
  */
-export type FaultName =
+type FaultName =
   | ObjectPart
   | `${ObjectPart | 'worker'}>${ObjectPart}`
   | `session:${string}`
@@ -18,7 +18,7 @@ export type FaultName =
   | 'halt';
 
 /** How a part fails: it refuses at once, never answers, takes a write and throws it away, or gives other bytes. */
-export type Fault = 'fails' | 'hangs' | 'withheld' | 'corrupt';
+type Fault = 'fails' | 'hangs' | 'withheld' | 'corrupt';
 export type Faults = Readonly<Partial<Record<FaultName, Fault>>>;
 
 export interface Answer {
