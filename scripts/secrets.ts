@@ -6,7 +6,7 @@ import { text as readAll } from 'node:stream/consumers';
 import { parseArgs, parseEnv } from 'node:util';
 import { exportJWK, generateKeyPair } from 'jose';
 import { readAdminTokens } from '../src/credential/admin-token.ts';
-import { readSigningKeys } from '../src/signing/signing-keys.ts';
+import { MAX_SIGNING_KEYS, readSigningKeys } from '../src/signing/signing-keys.ts';
 
 export interface AdminSecret {
   /** The value of ADMIN_TOKENS: digests only. */
@@ -26,14 +26,13 @@ const DEV_VARS_HEADER = '# Secrets of this machine. Made on first start; never c
 const USAGE = `usage: npm run secrets -- make SESSION_SIGNING_KEYS   a fresh signing key, as the secret's value
        npm run secrets -- make ADMIN_TOKENS [ID]      a fresh admin token with all roles: the secret's value, and the token on stderr
        npm run secrets -- rotate < OLD                the list of signing keys OLD with a fresh one before it
+       npm run secrets -- retire KID < OLD            the list OLD with that key's private part taken away: from then on it
+                                                      verifies old logs, and no credential
        npm run secrets -- add-admin ID OWNER ROLES [--break-glass] [--expires-at TIME] < OLD
                                                       the list of admins OLD with a fresh token of OWNER before it; ROLES as in
                                                       "viewer,operator"; the token on stderr
        npm run secrets -- remove-admin ID < OLD       the list of admins OLD without that token
 `;
-
-/** As many as the gateway takes (src/signing). */
-const MAX_SIGNING_KEYS = 16;
 
 /** What was given to rotate is no list of signing keys; the message quotes none of it. */
 export class MalformedKeysError extends Error {
@@ -58,6 +57,20 @@ export async function rotateSigningKeys(current: string): Promise<string> {
   if (keys.length >= MAX_SIGNING_KEYS)
     throw new MalformedKeysError(`there are ${keys.length} signing keys already: take one out first`);
   return JSON.stringify([await makeSigningKey(), ...keys]);
+}
+
+/** The list with one key's private part taken away. Its logs can be verified still; its credentials are refused. */
+export async function retireSigningKey(current: string, kid: string): Promise<string> {
+  const reading = await readSigningKeys(current);
+  if (!reading.ok) throw new MalformedKeysError(`the list of signing keys on stdin is malformed: ${reading.reason}`);
+  if (!reading.keys.byKid.has(kid)) throw new MalformedKeysError(`the list has no key "${kid}" that is in use`);
+  if (reading.keys.byKid.size === 1) throw new MalformedKeysError('it is the only key in use: rotate first');
+  const keys = JSON.parse(current) as readonly Readonly<Record<string, unknown>>[];
+  return JSON.stringify(keys.map((key) => (key['kid'] === kid ? publicPart(key) : key)));
+}
+
+function publicPart({ d: _d, ...rest }: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
+  return { ...rest, retired: true };
 }
 
 /** A fresh token with all roles, and the list that knows it by its digest. */
@@ -188,6 +201,8 @@ async function main(args: readonly string[]): Promise<number> {
     showAdmin(makeAdminTokens(id));
   } else if (command === 'rotate') {
     process.stdout.write(`${await rotateSigningKeys(await readAll(process.stdin))}\n`);
+  } else if (command === 'retire' && name !== undefined) {
+    process.stdout.write(`${await retireSigningKey(await readAll(process.stdin), name)}\n`);
   } else if (command === 'add-admin') {
     const admin = readNewAdmin(args.slice(1));
     if (admin === null) return usageError();

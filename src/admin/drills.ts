@@ -19,6 +19,7 @@ const CONTROL = 'the control object';
 const UNKNOWN: Problem = { code: 'resource-unknown', detail: 'There is no drill of this id.' };
 /** The daily trigger does not come at the same second. */
 const CLOCK_SLACK_MS = 60 * 60 * 1_000;
+const HALTED: Problem = { code: 'kill-switch-active', detail: 'HALT is set: nothing works that a drill could stop.' };
 const DAY_MS = 24 * 60 * 60 * 1_000;
 /** A drill's sessions outlive it a little, and no more. */
 const SUBJECT_LIFE_MS = MAX_DRILL_MS;
@@ -45,6 +46,7 @@ export const drillRoutes: readonly AdminRoute[] = [
     query: noQuery,
     answer: { status: 201, description: 'The evidence.', schema: drillAnswer },
     async handle({ body }, { parts, admin, background }) {
+      if (parts.config.halted) return HALTED;
       const id = parts.newId();
       const order: DrillOrder = { id, trigger: 'operator', by: admin.id, reason: body.reason };
       const report = await drill(parts, { order, owner: admin.person, background });
@@ -124,14 +126,17 @@ export async function drill(
   return report;
 }
 
-/** Runs the drill that is due, if one is; called once a day. Says in the log where it could not be run. */
+/**
+ * Runs the drill that is due, if one is; called once a day. The first one is an operator's, before production. Says in the
+ * log where it could not be run.
+ */
 export async function drillWhenDue(parts: AdminParts, background: DrillCall['background']): Promise<void> {
   const { everyDays } = parts.policy().drills;
-  if (everyDays === 0) return;
+  if (everyDays === 0 || parts.config.halted) return;
   try {
     const [last] = await parts.control.drills();
-    const dueMs = last === undefined ? 0 : Date.parse(last.finished_at) + everyDays * DAY_MS - CLOCK_SLACK_MS;
-    if (parts.now() < dueMs) return;
+    if (last === undefined) return;
+    if (parts.now() < Date.parse(last.finished_at) + everyDays * DAY_MS - CLOCK_SLACK_MS) return;
     const order: DrillOrder = {
       id: parts.newId(),
       trigger: 'schedule',

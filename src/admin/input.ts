@@ -1,5 +1,6 @@
 // Reads what a call of the control plane brings: body and query, bounded, parsed strictly, validated by the schema of its
 // route, with the key named where something is wrong.
+import { createHash } from 'node:crypto';
 import type * as z from 'zod';
 import { joinBytes } from '../bytes.ts';
 import { readStrictJson } from '../json/small-json.ts';
@@ -26,12 +27,18 @@ export async function readBody<S extends z.ZodType>(
   return text.value === '' ? validate({}, schema) : readJson(text.value, schema);
 }
 
+export interface Lines<T> {
+  readonly values: readonly T[];
+  /** Of the body as it was sent, hex. */
+  readonly sha256: string;
+}
+
 /** Reads a body of NDJSON, one value a line; empty lines are passed over. What is wrong is said with its line. */
 export async function readLines<S extends z.ZodType>(
   request: Request,
   schema: S,
   { maxBytes, maxLines }: { readonly maxBytes: number; readonly maxLines: number },
-): Promise<Result<readonly z.output<S>[]>> {
+): Promise<Result<Lines<z.output<S>>>> {
   const text = await readText(request, { maxBytes, type: NDJSON_TYPE, typeName: 'application/x-ndjson' });
   if (!text.ok) return text;
   const values: z.output<S>[] = [];
@@ -42,7 +49,7 @@ export async function readLines<S extends z.ZodType>(
     if (!value.ok) return refused(value.denial.code, `Line ${index + 1}: ${value.denial.detail}`);
     values.push(value.value);
   }
-  return accepted(values);
+  return accepted({ values, sha256: createHash('sha256').update(text.value).digest('hex') });
 }
 
 /** The text of a body; empty where there is none. */

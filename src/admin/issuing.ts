@@ -72,10 +72,7 @@ export const issuingRoutes: readonly AdminRoute[] = [
       if (hasEnded(known.view)) return ENDED;
       const nowMs = parts.now();
       const expiresAtMs = endOf(nowMs, ttlSeconds);
-      const view =
-        expiresAtMs > known.view.identity.expiresAtMs
-          ? await renewed(parts, session, expiresAtMs, act(body.reason ?? 'rotated'))
-          : known.view;
+      const view = await renewed(parts, session, expiresAtMs, act(body.reason ?? 'rotated'));
       if (view === null || hasEnded(view)) return ENDED;
       return signed(parts, { view, nowMs, expiresAtMs });
     },
@@ -159,7 +156,7 @@ function hasEnded(view: SessionView): boolean {
   return view.status === 'revoked' || view.status === 'expired';
 }
 
-/** The session with its end moved, recorded in the index; null where the object refused. */
+/** The session, with its end moved where the credential ends later, recorded in the index; null where the object refused. */
 async function renewed(
   parts: AdminParts,
   session: SessionRef,

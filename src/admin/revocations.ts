@@ -21,16 +21,20 @@ export const revocationRoutes: readonly AdminRoute[] = [
       const bounds = { maxBytes: MAX_IMPORT_BYTES, maxLines: MAX_IMPORT_LINES };
       const lines = await readLines(request, revocationLine, bounds);
       if (!lines.ok) return lines.denial;
-      if (lines.value.length === 0) return { code: 'bad-request', detail: 'The body has no line.' };
+      const { values, sha256 } = lines.value;
+      if (values.length === 0) return { code: 'bad-request', detail: 'The body has no line.' };
       const entries = [];
-      for (const { session, expires_at: expiresAt } of lines.value) {
+      for (const { session, expires_at: expiresAt } of values) {
         const ref = readSessionId(session, parts.config.issuer);
         const untilMs = readTimestamp(expiresAt);
         if (ref === null || untilMs === null)
           return { code: 'bad-request', detail: `"${session.slice(0, 64)}" is not the id of a session.` };
         entries.push({ ...ref, untilMs });
       }
-      const answer = await reach(parts.control.revokeMany({ entries, act: act(query.reason) }), 'the control object');
+      const answer = await reach(
+        parts.control.revokeMany({ entries, sha256, act: act(query.reason) }),
+        'the control object',
+      );
       if (!answer.imported) return { code: 'revocations-full', detail: 'The revocation list has no room for so many.' };
       await parts.headChanged(background);
       return json(200, { listed: answer.listed, epoch: answer.epoch });

@@ -32,10 +32,10 @@ export async function signCheckpoint(checkpoint: Checkpoint, { signer, byKid }: 
     .sign(key.privateKey);
 }
 
-/** The keys of a ring, as those who verify ask for them. */
-export function ringKeys({ byKid }: KeyRing): CheckpointKeys {
+/** The keys of a ring, retired ones too, as those who verify ask for them. */
+export function ringKeys({ byKid, retired }: KeyRing): CheckpointKeys {
   return (kid, alg) => {
-    const key = byKid.get(kid);
+    const key = byKid.get(kid) ?? retired.get(kid);
     return key?.alg === alg ? key.publicKey : null;
   };
 }

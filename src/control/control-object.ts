@@ -140,14 +140,14 @@ export class ControlObject extends DurableObject<Env> implements ControlRpc {
     return { epoch: this.#changed() };
   }
 
-  async revokeMany({ entries, act }: RevocationImport): Promise<ImportAnswer> {
+  async revokeMany({ entries, sha256, act }: RevocationImport): Promise<ImportAnswer> {
     const now = Date.now();
     const listed = this.#revocations.add(
       entries.map(({ issuer, sid, untilMs }) => ({ digest: digestOf(sessionName(issuer, sid)), untilMs })),
       now,
     );
     if (listed === null) return { imported: false };
-    this.#log.append({ event: 'revocations.imported', entries: entries.length, listed, ...act }, now);
+    this.#log.append({ event: 'revocations.imported', entries: entries.length, listed, sha256, ...act }, now);
     return { imported: true, epoch: this.#changed(), listed };
   }
 

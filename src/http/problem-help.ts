@@ -62,8 +62,10 @@ export const PROBLEM_HELP: Readonly<Record<ProblemCode, ProblemHelp>> = {
     remedy: 'Wait for the operator. Retrying does not help.',
   },
   'approval-required': {
-    meaning: 'The policy asks for the approval of a person before this request is forwarded.',
-    remedy: 'Ask for the approval, then send the request again.',
+    meaning:
+      'A second person has to agree: a global kill switch is lifted by an operator and an approver, who are two people.',
+    remedy:
+      'An operator asks for the lift; someone else with the role approver sends the same call within the time that the answer names.',
   },
   'route-unknown': {
     meaning: 'The first segment of the path names no route of the policy.',

@@ -64,6 +64,8 @@ export interface RevokedAgent {
 export interface RevocationImport {
   /** At most MAX_IMPORT_LINES. */
   readonly entries: readonly Omit<RevokedSession, 'act'>[];
+  /** Of the list as it was sent, hex: whoever keeps it can show who was on it. */
+  readonly sha256: string;
   readonly act: Act;
 }
 

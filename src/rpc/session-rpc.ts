@@ -191,6 +191,11 @@ export interface Trip {
   readonly evidence: Readonly<Record<string, string | number>>;
 }
 
+/** When, by whom and why a session was revoked. */
+export interface Revocation extends Act {
+  readonly atMs: number;
+}
+
 /** A session as its object sees it: what `GET /admin/sessions/{id}` and `GET /session` show. */
 export interface SessionView {
   readonly identity: SessionIdentity;
@@ -206,7 +211,7 @@ export interface SessionView {
   readonly requests: { readonly admitted: number; readonly denied: number };
   readonly breaker: BreakerView;
   readonly warnings: readonly { readonly warning: Warning; readonly atMs: number }[];
-  readonly revocation: { readonly atMs: number; readonly reason: string; readonly by: string } | null;
+  readonly revocation: Revocation | null;
   readonly trip: Trip | null;
 }
 
@@ -285,7 +290,7 @@ export interface SessionRpc {
     readonly act: Act;
   }): Promise<CreateAnswer>;
   describe(): Promise<SessionAnswer>;
-  /** Moves the end of the session, and nothing else. Refused once it is revoked or has ended. */
+  /** Takes down another credential that ends then, and moves the session's end where that is later. Refused once it is revoked or has ended. */
   renew(request: { readonly expiresAtMs: number; readonly act: Act }): Promise<SessionAnswer>;
   changeLimits(request: { readonly patch: LimitsPatch; readonly act: Act }): Promise<SessionAnswer>;
   revoke(act: Act): Promise<SessionAnswer>;

@@ -442,7 +442,8 @@ export class SessionObject extends DurableObject<Env> implements SessionRpc {
       const { createdAtMs } = session;
       await control.record({ issuer, sid, agent, customer, segments, scopes, createdAtMs, expiresAtMs, status });
       if (session.revocation !== null) {
-        await control.revoke({ issuer, sid, untilMs: expiresAtMs, act: session.revocation });
+        const { atMs: _atMs, ...act } = session.revocation;
+        await control.revoke({ issuer, sid, untilMs: expiresAtMs, act });
       }
       session.reported = status;
       await this.#tellOfArchive(session);

@@ -2,7 +2,7 @@
 // session they are given, which has one owner. They know no storage: `write: true` in a decision means that it must be
 // on disk before the answer leaves.
 import { type LogName, sessionLog } from '../audit/chain.ts';
-import { emptyTrail, loadTrail, tell, type Trail, type TrailImage, trailImageOf } from '../audit/trail.ts';
+import { emptyTrail, loadTrail, tell, tellFolded, type Trail, type TrailImage, trailImageOf } from '../audit/trail.ts';
 import type { Denial } from '../denial.ts';
 import { MAX_TOKENS, SESSION_GRACE_MS, STREAM_LEASE_MS, TOO_BIG_IN_A_ROW_TRIPS } from '../limits.ts';
 import { formatUsd, microUsd } from '../money.ts';
@@ -12,6 +12,7 @@ import type {
   BreakerView,
   DenialReport,
   LimitsPatch,
+  Revocation,
   SessionIdentity,
   SessionLimits,
   SessionStatus,
@@ -44,7 +45,7 @@ export interface Session {
   tooBigInARow: number;
   counts: { readonly admitted: number; readonly denied: number };
   breaker: BreakerView;
-  revocation: { readonly atMs: number; readonly reason: string; readonly by: string } | null;
+  revocation: Revocation | null;
   trip: Trip | null;
   /** The status that the control object has acknowledged; another one still has to reach it. */
   reported: SessionStatus;
@@ -188,25 +189,39 @@ export function changeLimits(session: Session, patch: LimitsPatch, act: Act, now
 
 /** Moves the session's end. Limits, spend and pins stay. */
 export function renewEnd(session: Session, expiresAtMs: number, act: Act, nowMs: number): Decision<null> {
+  session.ledger.dirty = true;
+  if (expiresAtMs <= session.identity.expiresAtMs) {
+    tell(session.trail, { event: 'credential-issued', until: timeOf(expiresAtMs), ...act }, nowMs);
+    return { answer: null, write: true, events: [] };
+  }
   session.identity = { ...session.identity, expiresAtMs };
   tell(session.trail, { event: 'renewed', expires_at: timeOf(expiresAtMs), ...act }, nowMs);
-  session.ledger.dirty = true;
   return { answer: null, write: true, events: [{ event: 'renewed', ...act }] };
 }
 
-/** Revokes for good. Doing it again changes nothing: the first reason stands. */
+/** Revokes for good. Doing it again changes nothing but the log: the first reason stands. */
 export function revoke(session: Session, act: Act, nowMs: number): Decision<null> {
-  if (session.revocation !== null) return { answer: null, write: false, events: [] };
-  session.revocation = { atMs: nowMs, reason: act.reason, by: act.by };
+  if (session.revocation !== null) {
+    // An agent may stop itself as often as it likes, so repetitions are counted.
+    const again = { event: 'revoked-again', ...act };
+    tellFolded(session.trail, { key: `revoked-again ${act.by}`, first: again, repeated: again }, nowMs);
+    session.ledger.dirty = true;
+    return { answer: null, write: false, events: [] };
+  }
+  const { by, owner, reason } = act;
+  session.revocation = { atMs: nowMs, reason, by, ...(owner === undefined ? {} : { owner }) };
   tell(session.trail, { event: 'revoked', ...act }, nowMs);
   session.ledger.dirty = true;
   return { answer: null, write: true, events: [{ event: 'revoked', ...act }] };
 }
 
-/** Closes an open breaker by hand, a frozen ledger's too. Revives no revoked session. */
+/** Closes an open breaker by hand, a frozen ledger's too. Revives no revoked session; of a closed one it is only told. */
 export function reset(session: Session, act: Act, nowMs: number): Decision<null> {
-  if (session.breaker.state === 'closed') return { answer: null, write: false, events: [] };
   tell(session.trail, { event: 'reset', was: session.breaker.reason, ...act }, nowMs);
+  if (session.breaker.state === 'closed') {
+    session.ledger.dirty = true;
+    return { answer: null, write: true, events: [] };
+  }
   session.breaker = { state: 'closed', sinceMs: nowMs, reason: null };
   session.tooBigInARow = 0;
   session.ledger.dirty = true;

@@ -24,6 +24,7 @@ async function daily(options: { everyDays: number; lastMs: number | null; broken
   };
   const parts: Partial<AdminParts> = {
     control: control as ControlRpc,
+    config: { halted: false } as AdminParts['config'],
     policy: () => ({ drills: { everyDays: options.everyDays } }) as ReturnType<AdminParts['policy']>,
     now: () => NOW_MS,
     newId: () => 'd1',
@@ -35,7 +36,7 @@ async function daily(options: { everyDays: number; lastMs: number | null; broken
 
 describe('once a day', () => {
   it.each([
-    ['is run where there was none yet', { everyDays: 30, lastMs: null }, true],
+    ["waits for the first one, which is an operator's", { everyDays: 30, lastMs: null }, false],
     ['is run when it is due', { everyDays: 30, lastMs: NOW_MS - 30 * DAY_MS }, true],
     [
       'is run though the trigger came some minutes early',

@@ -207,7 +207,7 @@ describe('POST /admin/sessions/{id}/credentials', () => {
     const issued = await response.json<Issued>();
     expect(issued.expires_at).toBe(new Date(NOW_MS + 60_000).toISOString());
     expect(issued.session.expires_at).toBe(session.expires_at);
-    expect(world.calls).not.toContain('session.renew');
+    expect(world.calls).toContain('session.renew');
   });
 
   it('carries the limits in force, not those of the first credential', async () => {

@@ -114,7 +114,11 @@ describe('the control object', () => {
   it('lists many at once, and gives out the blob that they are in', async () => {
     const untilMs = Date.now() + 60_000;
     const entries = Array.from({ length: 600 }, (_, index) => ({ issuer: 'elsewhere', sid: `s-${index}`, untilMs }));
-    expect(await control().revokeMany({ entries, act: ACT })).toEqual({ imported: true, epoch: 1, listed: 600 });
+    expect(await control().revokeMany({ entries, sha256: '', act: ACT })).toEqual({
+      imported: true,
+      epoch: 1,
+      listed: 600,
+    });
     const { head, epoch } = await control().head();
     const { revoked } = await read(head);
     expect([epoch, revoked.recent, revoked.blobs.map(({ count }) => count)]).toEqual([1, '', [600]]);

@@ -98,7 +98,7 @@ describe('a revocation', () => {
       sid: `s-${index}`,
       untilMs: untilMs(),
     }));
-    await control().revokeMany({ entries, act: ACT });
+    await control().revokeMany({ entries, sha256: '', act: ACT });
     const early = await edge();
     await early.refresh();
     expect([early.isRefused('elsewhere~s-0'), early.isRefused('elsewhere~s-699')]).toEqual([true, true]);

@@ -12,11 +12,12 @@ import {
   MalformedAdminsError,
   MalformedKeysError,
   removeAdminToken,
+  retireSigningKey,
   rotateSigningKeys,
 } from '../../scripts/secrets.ts';
 import { parseConfig } from '../../src/config.ts';
 import { readAdminTokens } from '../../src/credential/admin-token.ts';
-import { readSigningKeys } from '../../src/signing/signing-keys.ts';
+import { MAX_SIGNING_KEYS, readSigningKeys } from '../../src/signing/signing-keys.ts';
 
 const POLICY = 'version: 1\nroutes: { r: { upstream: "https://a.example.com", protocol: openai, scope: a } }\n';
 
@@ -109,9 +110,20 @@ describe('the secrets of production', () => {
 
   it('rotate asks to take a key out where there are as many as the gateway takes', async () => {
     let keys = await makeSigningKeys();
-    for (let count = 1; count < 16; count++) keys = await rotateSigningKeys(keys);
+    for (let count = 1; count < MAX_SIGNING_KEYS; count++) keys = await rotateSigningKeys(keys);
     expect((await readSigningKeys(keys)).ok).toBe(true);
-    await expect(rotateSigningKeys(keys)).rejects.toThrow(/16 signing keys already/);
+    await expect(rotateSigningKeys(keys)).rejects.toThrow(/64 signing keys already/);
+  });
+
+  it('retire: the old key verifies logs, and nothing else', async () => {
+    const old = await makeSigningKeys();
+    const oldKid = (JSON.parse(old) as { kid: string }[])[0]?.kid ?? '';
+    const retired = await retireSigningKey(await rotateSigningKeys(old), oldKid);
+    const reading = await readSigningKeys(retired);
+    if (!reading.ok) throw new Error(reading.reason);
+    expect([reading.keys.byKid.size, [...reading.keys.retired.keys()]]).toEqual([1, [oldKid]]);
+    await expect(retireSigningKey(retired, oldKid)).rejects.toThrow(/no key/);
+    await expect(retireSigningKey(old, oldKid)).rejects.toThrow(/only key/);
   });
 });
 

@@ -112,15 +112,19 @@ describe('the log of a session tells', () => {
     const act = { by: 'token-7', owner: 'ada@example.com', reason: 'because' };
     changeLimits(session, { spendMicroUsd: usd(2) }, act, NOW_MS);
     renewEnd(session, NOW_MS + 1_000, act, NOW_MS);
+    renewEnd(session, NOW_MS + 7_200_000, act, NOW_MS);
     settle(session, settlement({ ...RECEIPT, id: 'never-admitted' }, 0.1), NOW_MS);
-    reset(session, act, NOW_MS);
-    revoke(session, act, NOW_MS);
+    for (let times = 0; times < 2; times += 1) reset(session, act, NOW_MS);
+    for (let times = 0; times < 2; times += 1) revoke(session, act, NOW_MS);
     expect(told(session)).toMatchObject([
       { event: 'limits-changed', limits: { spend_micro_usd: 2_000_000 }, ...act },
-      { event: 'renewed', expires_at: new Date(NOW_MS + 1_000).toISOString(), ...act },
+      { event: 'credential-issued', until: new Date(NOW_MS + 1_000).toISOString(), ...act },
+      { event: 'renewed', expires_at: new Date(NOW_MS + 7_200_000).toISOString(), ...act },
       { event: 'ledger-frozen', receipt: 'never-admitted' },
       { event: 'reset', was: 'ledger-frozen', ...act },
+      { event: 'reset', was: null, ...act },
       { event: 'revoked', ...act },
+      { event: 'revoked-again', ...act },
     ]);
   });
 

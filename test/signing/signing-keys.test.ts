@@ -1,5 +1,6 @@
 import { exportJWK, generateKeyPair } from 'jose';
 import { describe, expect, it } from 'vitest';
+import { ringKeys } from '../../src/audit/checkpoint.ts';
 import { publicJwks } from '../../src/credential/jwks.ts';
 import { readSigningKeys } from '../../src/signing/signing-keys.ts';
 import { keyRing, privateJwk } from '../support/credentials.ts';
@@ -14,6 +15,15 @@ describe('SESSION_SIGNING_KEYS', () => {
     const keys = await keyRing(await privateJwk('new', 'ES256'), await privateJwk('old'));
     expect(keys.signer).toMatchObject({ kid: 'new', alg: 'ES256' });
     expect([...keys.byKid.keys()]).toEqual(['new', 'old']);
+  });
+
+  it('keeps the public part of a retired key, for old logs alone', async () => {
+    const { d: _d, ...old } = await privateJwk('old');
+    const keys = await keyRing(await privateJwk('new'), { ...old, retired: true });
+    expect([[...keys.byKid.keys()], [...keys.retired.keys()]]).toEqual([['new'], ['old']]);
+    expect(publicJwks(keys).keys.map(({ kid }) => kid)).toEqual(['new']);
+    expect(ringKeys(keys)('old', 'EdDSA')).not.toBeNull();
+    expect(ringKeys(keys)('old', 'ES256')).toBeNull();
   });
 
   it('gives out no private part', async () => {
@@ -49,7 +59,11 @@ describe('SESSION_SIGNING_KEYS', () => {
       [{ ...good, x: ec['x'] }],
       [{ ...ec, y: ec['x'] }],
       [good, { ...ec, kid: 'a' }],
-      Array.from({ length: 17 }, (_, index) => ({ ...good, kid: `k${index}` })),
+      [{ ...good, retired: true }],
+      [{ ...good, retired: 'yes' }],
+      [{ ...good, d: undefined, retired: true }],
+      [good, { ...good, d: undefined, retired: true }],
+      Array.from({ length: 65 }, (_, index) => ({ ...good, kid: `k${index}` })),
     ];
     for (const [index, keys] of bad.entries()) {
       const reason = await reasonOf(keys);

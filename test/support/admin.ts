@@ -190,7 +190,9 @@ function fakeSession(world: Pick<AdminWorld, 'objects' | 'calls' | 'broken' | 'n
     },
     renew: ({ expiresAtMs, act }) =>
       change('renew', act, (view) =>
-        view.status === 'revoked' ? view : { ...view, identity: { ...view.identity, expiresAtMs } },
+        view.status === 'revoked'
+          ? view
+          : { ...view, identity: { ...view.identity, expiresAtMs: Math.max(expiresAtMs, view.identity.expiresAtMs) } },
       ),
     changeLimits: ({ patch, act }) =>
       change('changeLimits', act, (view) => ({ ...view, limits: { ...view.limits, ...patch } })),
