@@ -129,6 +129,7 @@ export function createApp(
         status: isServing ? 'ok' : config.halted ? 'halted' : 'unavailable',
         snapshot_epoch: health.epoch,
         snapshot_age_seconds: ageMs === null ? null : Math.floor(ageMs / 1_000),
+        snapshot_confirmed_by: health.confirmedBy,
         policy: policy.digest,
         policy_refused: health.refusedPolicy,
         policy_drift: driftOf(rules.inForce(), ground.deployed.digest),

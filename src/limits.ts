@@ -116,6 +116,8 @@ export const MAX_REVOCATION_REFRESH_SECONDS = 60;
 export const MAX_REVOCATION_AGE_SECONDS = 300;
 /** An isolate that was idle refreshes beside its admission and waits at most this long. */
 export const SNAPSHOT_BESIDE_ADMISSION_MS = 250;
+/** An isolate says once in this time that its relay, or the control object, confirms nothing. */
+export const MISSED_SOURCE_LOG_MS = MINUTE;
 /** Requests of one isolate that ask for the head within a moment, while its copy is good enough to decide by. */
 export const MAX_REFRESHES_AT_ONCE = 4;
 export const REFRESH_WINDOW_MS = 1 * SECOND;
@@ -211,6 +213,8 @@ export const MAX_DRILLS_KEPT = 500;
 export const MAX_DRILLS_LISTED = 50;
 
 // The control plane
+/** An object that has not answered by then counts as out of reach. Revoking an agent with many sessions takes some seconds. */
+export const ADMIN_ANSWER_TIMEOUT_MS = 30 * SECOND;
 /** The row that tells of a broken glass comes first where the control object answers in time; where not, the call goes on. */
 export const BREAK_GLASS_NOTE_WAIT_MS = 1 * SECOND;
 /** One call's worth of imported revocations: a line is at most a session's name and a time. */

@@ -10,6 +10,8 @@ import type { AdminRole } from '../policy/admin-roles.ts';
 import type { DrillPorts } from '../drill/drill-runner.ts';
 import type { Policy } from '../policy/policy.ts';
 import type { AgentRpc } from '../rpc/agent-rpc.ts';
+import { ADMIN_ANSWER_TIMEOUT_MS } from '../limits.ts';
+import { within } from '../rpc/deadline.ts';
 import type { ControlRpc } from '../rpc/control-rpc.ts';
 import type { Act, SessionRpc } from '../rpc/session-rpc.ts';
 import type { AccessKeyOf } from './auth.ts';
@@ -134,13 +136,19 @@ function sessionOf(call: AdminCall, path: string): Result<SessionRef> {
 /** An object could not be asked: its call rejected. */
 export class Unreachable extends Error {}
 
-/** Awaits the answer of an object; what it rejects with becomes `Unreachable`. */
+/** Awaits the answer of an object; what it rejects with, or that it takes too long, becomes `Unreachable`. */
 export async function reach<T>(answer: Promise<T>, whom: string): Promise<T> {
+  let inTime: { readonly value: T } | null;
   try {
-    return await answer;
+    inTime = await within(
+      answer.then((value) => ({ value })),
+      ADMIN_ANSWER_TIMEOUT_MS,
+    );
   } catch (error) {
     throw new Unreachable(`${whom} could not be reached`, { cause: error });
   }
+  if (inTime === null) throw new Unreachable(`${whom} has not answered in time`);
+  return inTime.value;
 }
 
 /** No session of that id was ever issued or seen here. */

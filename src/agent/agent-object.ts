@@ -21,6 +21,8 @@ interface Env {
 
 export class AgentObject extends DurableObject<Env> implements AgentRpc {
   readonly #store: AgentStore;
+  /** The control object has said that the head has no room for the revocation. */
+  #headIsFull = false;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
@@ -49,9 +51,9 @@ export class AgentObject extends DurableObject<Env> implements AgentRpc {
   override async alarm(): Promise<void> {
     const done = await this.#carryOn(AGENT_REVOCATIONS_PER_TURN);
     if (done) return;
-    // With its sessions told, all that is missing is room in the head, which comes as other revocations end.
-    const delayMs = this.#store.pendingCount() > 0 ? AGENT_RETRY_MS : AGENT_LIST_RETRY_MS;
-    await this.ctx.storage.setAlarm(Date.now() + delayMs);
+    // Room in the head comes as other revocations end.
+    const isOnlyFull = this.#headIsFull && this.#store.pendingCount() === 0;
+    await this.ctx.storage.setAlarm(Date.now() + (isOnlyFull ? AGENT_LIST_RETRY_MS : AGENT_RETRY_MS));
   }
 
   /** Tells the control object and at most `limit` sessions; true when nothing is left to be told. */
@@ -73,9 +75,12 @@ export class AgentObject extends DurableObject<Env> implements AgentRpc {
   async #list(revocation: RevocationRecord): Promise<boolean> {
     const { agent, act, beforeMs, untilMs, sessions } = revocation;
     try {
-      await controlClient(this.env.CONTROL).revokeAgent({ agent, act, beforeMs, untilMs, sessions });
+      const answer = await controlClient(this.env.CONTROL).revokeAgent({ agent, act, beforeMs, untilMs, sessions });
+      this.#headIsFull = !answer.listed;
+      if (!answer.listed) return false;
     } catch (error) {
       console.warn(JSON.stringify({ event: 'agent.list-failed', agent, error: String(error) }));
+      this.#headIsFull = false;
       return false;
     }
     const current = this.#store.revocation;

@@ -151,14 +151,21 @@ export class ControlObject extends DurableObject<Env> implements ControlRpc {
     return { imported: true, epoch: this.#changed(), listed };
   }
 
-  async revokeAgent({ agent, act, beforeMs, untilMs, sessions }: RevokedAgent): Promise<{ epoch: number }> {
+  async revokeAgent({
+    agent,
+    act,
+    beforeMs,
+    untilMs,
+    sessions,
+  }: RevokedAgent): Promise<{ listed: boolean; epoch: number }> {
     const now = Date.now();
-    if (untilMs <= now) return { epoch: this.#publication.epoch };
+    const { epoch } = this.#publication;
+    if (untilMs <= now) return { listed: true, epoch };
     const added = this.#agents.add({ agent, beforeMs, untilMs }, now);
-    if (added === 'full') throw new Error('the head has no room for another revoked agent');
-    if (added === 'known') return { epoch: this.#publication.epoch };
+    if (added === 'full') console.error(JSON.stringify({ event: 'agents.full', agent }));
+    if (added !== 'added') return { listed: added === 'known', epoch };
     this.#log.append({ event: 'agent.revoked', agent, sessions, ...act }, now);
-    return { epoch: this.#changed() };
+    return { listed: true, epoch: this.#changed() };
   }
 
   async switches(): Promise<readonly PulledSwitch[]> {

@@ -91,8 +91,8 @@ export interface ControlRpc extends HeadRpc, PolicyRpc, DrillRpc {
   revoke(session: RevokedSession): Promise<{ readonly epoch: number }>;
   /** Puts many sessions on the list at once, and tells no session's object. Idempotent. */
   revokeMany(revocations: RevocationImport): Promise<ImportAnswer>;
-  /** Puts an agent's revocation into the head. Idempotent. Rejects when the head has no room for another one. */
-  revokeAgent(agent: RevokedAgent): Promise<{ readonly epoch: number }>;
+  /** Puts an agent's revocation into the head. Idempotent. `listed: false`: the head has no room for another one. */
+  revokeAgent(agent: RevokedAgent): Promise<{ readonly listed: boolean; readonly epoch: number }>;
   /** The kill switches in force, of all namespaces. */
   switches(): Promise<readonly PulledSwitch[]>;
   pull(request: PullRequest): Promise<PullAnswer>;

@@ -7,6 +7,7 @@ import {
   BLOB_ANSWER_TIMEOUT_MS,
   MAX_LEARNED_REVOCATIONS,
   MAX_REFRESHES_AT_ONCE,
+  MISSED_SOURCE_LOG_MS,
   REFRESH_JITTER_FRACTION,
   REFRESH_WINDOW_MS,
   RELAY_CONFIRMED_MS,
@@ -64,6 +65,8 @@ export type Background = (work: Promise<unknown>) => void;
 export interface SnapshotHealth {
   readonly epoch: number | null;
   readonly ageMs: number | null;
+  /** Who confirmed it last: the control object or KV where the relay does not answer. */
+  readonly confirmedBy: 'relay' | 'control' | 'kv' | null;
   /** Whether the whole revocation list is loaded; what is not, the sessions' objects refuse. */
   readonly isListComplete: boolean;
   readonly revocations: number;
@@ -90,6 +93,9 @@ export class EdgeSnapshot {
   #askedMs: readonly number[] = [];
   /** When an answer that confirmed nothing came last. */
   #failedMs = Number.NEGATIVE_INFINITY;
+  /** Who confirmed it last. */
+  #confirmedBy: Source | null = null;
+  readonly #missedMs = new Map<Source, number>();
   #refusedPolicy: string | null = null;
   /** Revocations that a session's object told this isolate of; they are final, so they need no freshness. */
   readonly #learned: QuickLRU<string, Denial>;
@@ -145,6 +151,7 @@ export class EdgeSnapshot {
     return {
       epoch: this.epoch,
       ageMs: this.ageMs(),
+      confirmedBy: this.#confirmedBy,
       isListComplete: head !== null && this.#blobs.isComplete,
       revocations: (this.#snapshot?.recent.count ?? 0) + inBlobs,
       drill: head?.drill ?? null,
@@ -198,7 +205,9 @@ export class EdgeSnapshot {
 
   async #ask(): Promise<void> {
     if (await this.#hear('relay')) return;
+    this.#miss('relay');
     if (await this.#hear('control')) return;
+    this.#miss('control');
     await this.#hear('kv');
   }
 
@@ -223,6 +232,14 @@ export class EdgeSnapshot {
       // Out of reach: the next source is asked, or the copy that is held stays.
     }
     return !this.refreshIsDue();
+  }
+
+  /** Says that a source confirms nothing: at most once in a while for each. */
+  #miss(source: Source): void {
+    const nowMs = this.#sources.now();
+    if (nowMs - (this.#missedMs.get(source) ?? Number.NEGATIVE_INFINITY) < MISSED_SOURCE_LOG_MS) return;
+    this.#missedMs.set(source, nowMs);
+    this.#sources.log({ event: 'snapshot.source-missed', source, epoch: this.epoch });
   }
 
   async #headFrom(source: Source): Promise<string | null> {
@@ -259,6 +276,7 @@ export class EdgeSnapshot {
     const confirmedMs = Math.min(head.asOfMs, this.#sources.now());
     if (confirmedMs <= this.#confirmedMs) return;
     this.#confirmedMs = confirmedMs;
+    this.#confirmedBy = source;
     const { refreshMs } = this.#sources.rules();
     this.#dueAfterMs = refreshMs * (1 - REFRESH_JITTER_FRACTION * this.#sources.random());
   }

@@ -204,11 +204,26 @@ describe('what the edge adopts', () => {
     expect(world.snapshot.epoch).toBe(5);
     expect(world.refusal('fusebox~a')).toBe('session-revoked');
     expect(world.snapshot.freshness()).toBe('unconfirmed');
-    expect(world.logged.map(({ reason, source }) => `${String(source)}: ${String(reason)}`)).toEqual([
+    const refused = world.logged.filter(({ event }) => event === 'snapshot.refused');
+    expect(refused.map(({ reason, source }) => `${String(source)}: ${String(reason)}`)).toEqual([
       'relay: older',
       'control: older',
       'kv: older',
     ]);
+  });
+
+  it('says who confirmed it, and once in a while who did not', async () => {
+    world.relay.head = current(world);
+    await world.refresh();
+    expect(world.snapshot.health().confirmedBy).toBe('relay');
+    world.relay.head = null;
+    for (const laterMs of [6_000, 6_000]) {
+      world.nowMs += laterMs;
+      world.control.head = current(world);
+      await world.refresh();
+    }
+    expect(world.snapshot.health().confirmedBy).toBe('control');
+    expect(world.logged).toMatchObject([{ event: 'snapshot.source-missed', source: 'relay' }]);
   });
 
   it('is never an older confirmation', async () => {
