@@ -116,6 +116,8 @@ export const MAX_REVOCATION_REFRESH_SECONDS = 60;
 export const MAX_REVOCATION_AGE_SECONDS = 300;
 /** An isolate that was idle refreshes beside its admission and waits at most this long. */
 export const SNAPSHOT_BESIDE_ADMISSION_MS = 250;
+/** A request whose body came more slowly is screened anew before its admission, as if it had come only then. */
+export const SLOW_BODY_MS = 1 * SECOND;
 /** An isolate says once in this time that its relay, or the control object, confirms nothing. */
 export const MISSED_SOURCE_LOG_MS = MINUTE;
 /** Requests of one isolate that ask for the head within a moment, while its copy is good enough to decide by. */

@@ -12,6 +12,7 @@ import {
   MAX_DRAINED_BODY_BYTES,
   MAX_IDEMPOTENCY_KEY_CHARS,
   MAX_REQUEST_BODY_BYTES,
+  SLOW_BODY_MS,
   SNAPSHOT_BESIDE_ADMISSION_MS,
 } from '../limits.ts';
 import { scopeCovers } from '../policy/grammar.ts';
@@ -85,14 +86,12 @@ export async function serveRoute(request: Request, parts: GatewayParts, lifetime
     );
     return reply.refuse(denial);
   };
-  const freshness = snapshot.freshness();
-  // Also where memory refuses: what was pulled may have been lifted.
-  const refresh = snapshot.refreshIsDue() ? snapshot.refresh(background) : null;
-  if (freshness === 'stale') await refresh;
-  else if (refresh !== null) background(refresh);
+  let news = askForNews(snapshot, background);
+  if (news.first !== null) await news.first;
   const against = (): Denial | null => knownAgainst(caller.value, route, parts);
   const screened = against() ?? outsideScope(caller.value, route) ?? disabled(route);
   if (screened !== null) return refuse(screened);
+  const screenedMs = parts.now();
 
   // 4 read
   const read = await readCall(request, path.value, { route, policy: rules.policy, nowMs: parts.now() });
@@ -101,10 +100,17 @@ export async function serveRoute(request: Request, parts: GatewayParts, lifetime
   const scope = call.scopes.find((needed) => !scopeCovers(caller.value.principal.scopes, needed));
   if (scope !== undefined)
     return refuse({ code: 'scope-denied', detail: `The credential lacks the scope "${scope}".` });
+  // A body comes as slowly as its sender likes, and must not outlast a stop by that.
+  if (parts.now() - screenedMs > SLOW_BODY_MS) {
+    news = askForNews(snapshot, background);
+    if (news.first !== null) await news.first;
+    const stopped = against();
+    if (stopped !== null) return refuse(stopped);
+  }
 
   // 5 admit
   const session = parts.session(caller.value.name);
-  const refreshed = freshness === 'unconfirmed' && refresh !== null ? besideAdmission(refresh) : null;
+  const beside = news.beside === null ? null : besideAdmission(news.beside);
   const admitting = admit(
     session,
     admitRequest({ requestId, caller: caller.value, route, call, policy: rules.policy, body, idempotency }),
@@ -141,13 +147,12 @@ export async function serveRoute(request: Request, parts: GatewayParts, lifetime
     alert: (what) =>
       console.warn(JSON.stringify({ event: `exchange.${what}`, request: requestId, session: caller.value.name })),
   });
-  if (refreshed !== null) {
-    await refreshed;
-    const denial = against();
-    if (denial !== null) {
-      exchange.withdraw('revoked-before-sending');
-      return refuse(denial);
-    }
+  if (beside !== null) await beside;
+  // Once more: the body, the admission and the news took their time.
+  const denial = against();
+  if (denial !== null) {
+    exchange.withdraw('revoked-before-sending');
+    return refuse(denial);
   }
   return reply.answer(await exchange.run());
 }
@@ -196,6 +201,20 @@ function logRefusal(requestId: string, code: string, detail: string): void {
 }
 
 // ------------------------------------------------------------------------------------------------------------ 3 screen
+
+/** What is asked for because of a request: what it is screened after, and what it is sent after. */
+interface News {
+  readonly first: Promise<void> | null;
+  readonly beside: Promise<void> | null;
+}
+
+/** Asks for news where it is time to, also where memory refuses: what was pulled may have been lifted. */
+function askForNews(snapshot: EdgeSnapshot, background: (work: Promise<unknown>) => void): News {
+  const freshness = snapshot.freshness();
+  const refresh = snapshot.refreshIsDue() ? snapshot.refresh(background) : null;
+  if (refresh !== null && freshness !== 'stale') background(refresh);
+  return { first: freshness === 'stale' ? refresh : null, beside: freshness === 'unconfirmed' ? refresh : null };
+}
 
 /** What memory alone knows against a request, before it is sent and while its answer passes. */
 function knownAgainst(caller: Caller, route: Route, { snapshot, halted, namespace }: GatewayParts): Denial | null {

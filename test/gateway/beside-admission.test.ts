@@ -1,14 +1,15 @@
-// An isolate that was idle refreshes beside the admission of the first request that finds it so.
+// What is heard of before a request is sent: an isolate that was idle refreshes beside the admission of the first request
+// that finds it so, and one that was not hears of what is pulled while a body or an admission takes its time.
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { DenialReports } from '../../src/gateway/denial-reports.ts';
 import { serveRoute } from '../../src/gateway/pipeline.ts';
 import { routeTable } from '../../src/gateway/route-table.ts';
 import type { Denial } from '../../src/denial.ts';
-import { SNAPSHOT_BESIDE_ADMISSION_MS } from '../../src/limits.ts';
+import { SLOW_BODY_MS, SNAPSHOT_BESIDE_ADMISSION_MS } from '../../src/limits.ts';
 import { microUsd } from '../../src/money.ts';
 import { parsePolicy } from '../../src/policy/parse.ts';
 import type { Admitted, SessionRpc } from '../../src/rpc/session-rpc.ts';
-import type { EdgeSnapshot } from '../../src/snapshot/snapshot-client.ts';
+import type { EdgeSnapshot, Freshness } from '../../src/snapshot/snapshot-client.ts';
 import { NOW_MS, identity } from '../session/given.ts';
 
 const POLICY = `
@@ -36,22 +37,41 @@ const ADMITTED: Admitted = {
   },
 };
 
-/** A request to a gateway that was idle; its refresh ends when the test says so, and so does what it finds. */
-function idleGateway() {
+/**
+ * A request to a gateway, idle before unless it says otherwise. Its refresh, its body and its admission end when the test
+ * says so, and what memory has against it is the test's as well.
+ */
+function gateway(how: { freshness?: Freshness; body?: ReadableStream<Uint8Array>; admit?: Promise<Admitted> } = {}) {
   const reading = parsePolicy(POLICY, { allowLoopback: false });
   if (!reading.ok) throw new Error(JSON.stringify(reading.errors));
   const { policy } = reading;
   const refresh = Promise.withResolvers<undefined>();
-  const world = { against: null as Denial | null, forwarded: 0, ended: [] as string[], refresh };
+  const world = {
+    against: null as Denial | null,
+    /** What a refresh of a stale copy brings. */
+    news: null as Denial | null,
+    freshness: how.freshness ?? 'unconfirmed',
+    nowMs: NOW_MS,
+    admissions: 0,
+    forwarded: 0,
+    ended: [] as string[],
+    refresh,
+  };
   const snapshot: Partial<EdgeSnapshot> = {
-    freshness: () => 'unconfirmed',
-    refreshIsDue: () => true,
-    refresh: () => refresh.promise,
+    freshness: () => world.freshness,
+    refreshIsDue: () => world.freshness !== 'fresh',
+    refresh: async () => {
+      await refresh.promise;
+      if (world.freshness === 'stale') Object.assign(world, { freshness: 'fresh', against: world.news });
+    },
     verdict: () => world.against,
     learn: () => undefined,
   };
   const session: Partial<SessionRpc> = {
-    admit: async () => ADMITTED,
+    admit: async () => {
+      world.admissions += 1;
+      return how.admit ?? ADMITTED;
+    },
     void: async (_receipt, reason) => {
       world.ended.push(reason);
       return { state: 'voided', costMicroUsd: microUsd(0) };
@@ -63,7 +83,10 @@ function idleGateway() {
     watch: () => new Promise(() => undefined),
   };
   const principal = { ...identity(), scopes: ['ticket:*'], jti: 'jti-1', issuedAtMs: NOW_MS };
-  const request = new Request('https://gateway.example/tickets/1', { headers: { authorization: 'Bearer token' } });
+  const request = new Request('https://gateway.example/tickets/1', {
+    headers: { authorization: 'Bearer token' },
+    ...(how.body === undefined ? {} : { method: 'POST', body: how.body }),
+  });
   const answer = serveRoute(
     request,
     {
@@ -87,7 +110,7 @@ function idleGateway() {
       snapshot: snapshot as EdgeSnapshot,
       session: () => session as SessionRpc,
       halted: false,
-      now: () => NOW_MS,
+      now: () => world.nowMs,
     },
     { waitUntil: () => undefined },
   );
@@ -103,7 +126,7 @@ afterEach(() => {
 
 describe('a request that finds its isolate unconfirmed', () => {
   it('is not forwarded before the refresh has ended', async () => {
-    const { world, answer } = idleGateway();
+    const { world, answer } = gateway();
     await vi.advanceTimersByTimeAsync(SNAPSHOT_BESIDE_ADMISSION_MS - 1);
     expect(world.forwarded).toBe(0);
     world.refresh.resolve(undefined);
@@ -113,20 +136,65 @@ describe('a request that finds its isolate unconfirmed', () => {
   });
 
   it('waits for a refresh no longer than stated', async () => {
-    const { world, answer } = idleGateway();
+    const { world, answer } = gateway();
     await vi.advanceTimersByTimeAsync(SNAPSHOT_BESIDE_ADMISSION_MS);
     expect((await answer).status).toBe(200);
     expect(world.forwarded).toBe(1);
   });
 
   it('is refused, and its hold given back, by what the refresh brings', async () => {
-    const { world, answer } = idleGateway();
+    const { world, answer } = gateway();
     await vi.advanceTimersByTimeAsync(10);
     world.against = STOPPED;
     world.refresh.resolve(undefined);
     await vi.advanceTimersByTimeAsync(0);
     expect((await answer).status).toBe(403);
     expect(world.forwarded).toBe(0);
+    expect(world.ended).toEqual(['revoked-before-sending']);
+  });
+});
+
+describe('a request that takes its time before it is sent', () => {
+  const slowBody = () => {
+    const body = new TransformStream<Uint8Array, Uint8Array>();
+    const writer = body.writable.getWriter();
+    return { body: body.readable, close: () => writer.close() };
+  };
+
+  it.each<[string, Freshness]>([
+    ['the isolate has heard meanwhile', 'fresh'],
+    ['the isolate hears then, since nothing else has asked', 'stale'],
+  ])('is refused without an admission by what was pulled while its body came, where %s', async (_where, freshness) => {
+    const { body, close } = slowBody();
+    const { world, answer } = gateway({ freshness: 'fresh', body });
+    await vi.advanceTimersByTimeAsync(0);
+    world.nowMs += SLOW_BODY_MS + 1;
+    world.freshness = freshness;
+    world[freshness === 'fresh' ? 'against' : 'news'] = STOPPED;
+    world.refresh.resolve(undefined);
+    await close();
+    const { status } = await answer;
+    expect([status, world.admissions, world.forwarded]).toEqual([403, 0, 0]);
+  });
+
+  it('is not refused for a body that was slow', async () => {
+    const { body, close } = slowBody();
+    const { world, answer } = gateway({ freshness: 'fresh', body });
+    await vi.advanceTimersByTimeAsync(0);
+    world.nowMs += SLOW_BODY_MS + 1;
+    await close();
+    const { status } = await answer;
+    expect([status, world.forwarded]).toEqual([200, 1]);
+  });
+
+  it('is refused, and its hold given back, by what was pulled while it was being admitted', async () => {
+    const admitting = Promise.withResolvers<Admitted>();
+    const { world, answer } = gateway({ freshness: 'fresh', admit: admitting.promise });
+    await vi.advanceTimersByTimeAsync(0);
+    world.against = STOPPED;
+    admitting.resolve(ADMITTED);
+    const { status } = await answer;
+    expect([status, world.forwarded]).toEqual([403, 0]);
     expect(world.ended).toEqual(['revoked-before-sending']);
   });
 });
