@@ -9,6 +9,12 @@ export function deploymentIdOf(env: Readonly<Record<string, unknown>>): string {
   return 'fusebox';
 }
 
+/** Who issues our own credentials: the variable ISSUER, else "fusebox". */
+export function issuerOf(env: Readonly<Record<string, unknown>>): string {
+  const value = env['ISSUER'];
+  return typeof value === 'string' && value.trim() !== '' ? value.trim() : 'fusebox';
+}
+
 /** The out-of-band stop, the variable HALT: it asks neither an object nor KV. */
 export function isHalted(env: Readonly<Record<string, unknown>>): boolean {
   return isOn(env['HALT']);

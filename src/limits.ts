@@ -198,8 +198,10 @@ export const MAX_RELAY_BLOB_BYTES = 24 * MIB;
 // Kill switches
 /** Lifting a global one takes a second person within this: long enough to be found, too short to be forgotten. */
 export const LIFT_CONFIRM_WITHIN_MS = 15 * MINUTE;
-/** All of them together, as JSON in the head. The two global ones always fit. */
+/** Those of live traffic together, as JSON in the head. The two global ones always fit. */
 export const MAX_SWITCHES_BYTES = 12 * KIB;
+/** Those of a drill, which has to work also where operators have pulled all that fits. */
+export const MAX_DRILL_SWITCHES_BYTES = 2 * KIB;
 /** A preview asks this many sessions what they have spent, and says how many answered: a free account allows 50 calls. */
 export const MAX_SESSIONS_PREVIEWED = 256;
 /** What a preview calls the last minute. */
@@ -222,6 +224,12 @@ export const BREAK_GLASS_NOTE_WAIT_MS = 1 * SECOND;
 /** One call's worth of imported revocations: a line is at most a session's name and a time. */
 export const MAX_IMPORT_LINES = 10_000;
 export const MAX_IMPORT_BYTES = 2 * MIB;
+/** A credential that lives longer than this is no session's; its entry would hardly ever leave the list. */
+export const MAX_IMPORTED_LIFE_MS = 400 * 24 * 60 * MINUTE;
+/** Own sessions that were revoked in bulk, told at once, and in one turn of the control object's alarm. */
+export const UNTOLD_AT_ONCE = 16;
+export const UNTOLD_PER_TURN = 160;
+export const UNTOLD_RETRY_MS = 1 * SECOND;
 export const MAX_ADMIN_BODY_BYTES = 64 * KIB;
 export const MAX_REASON_CHARS = 500;
 export const MAX_POLICY_BYTES = 256 * KIB;

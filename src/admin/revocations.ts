@@ -1,7 +1,7 @@
 // Revocations in bulk, of sessions that were issued elsewhere or are too many to be told one by one: they go on the list
 // alone. A single session is revoked by its own call, which its object hears of too.
 import { readTimestamp } from '../http/timestamp.ts';
-import { MAX_IMPORT_BYTES, MAX_IMPORT_LINES } from '../limits.ts';
+import { MAX_IMPORT_BYTES, MAX_IMPORT_LINES, MAX_IMPORTED_LIFE_MS } from '../limits.ts';
 import { readSessionId } from '../rpc/session-name.ts';
 import { readLines } from './input.ts';
 import { adminRoute, type AdminRoute, json, reach } from './route.ts';
@@ -23,12 +23,17 @@ export const revocationRoutes: readonly AdminRoute[] = [
       if (!lines.ok) return lines.denial;
       const { values, sha256 } = lines.value;
       if (values.length === 0) return { code: 'bad-request', detail: 'The body has no line.' };
+      const nowMs = parts.now();
       const entries = [];
       for (const { session, expires_at: expiresAt } of values) {
         const ref = readSessionId(session, parts.config.issuer);
         const untilMs = readTimestamp(expiresAt);
         if (ref === null || untilMs === null)
           return { code: 'bad-request', detail: `"${session.slice(0, 64)}" is not the id of a session.` };
+        if (untilMs <= nowMs || untilMs > nowMs + MAX_IMPORTED_LIFE_MS) {
+          const what = untilMs <= nowMs ? 'is in the past' : 'is more than 400 days ahead';
+          return { code: 'bad-request', detail: `expires_at of "${session.slice(0, 64)}" ${what}.` };
+        }
         entries.push({ ...ref, untilMs });
       }
       const answer = await reach(

@@ -10,6 +10,9 @@ import {
   PUBLISH_EVERY_MS,
   PUBLISH_RETRY_MS,
   REVOCATION_SWEEP_MS,
+  UNTOLD_AT_ONCE,
+  UNTOLD_PER_TURN,
+  UNTOLD_RETRY_MS,
 } from '../limits.ts';
 import type {
   ControlRpc,
@@ -25,7 +28,7 @@ import type { DeployedFile, PolicyState, PolicyVersion, SetPolicy } from '../rpc
 import { isRelayName } from '../rpc/region.ts';
 import { relayClient, type RelayNamespace } from '../rpc/relay-client.ts';
 import type { SignedHead } from '../rpc/relay-rpc.ts';
-import { deploymentIdOf } from '../deployment.ts';
+import { deploymentIdOf, issuerOf } from '../deployment.ts';
 import { digestOf } from '../snapshot/digest64.ts';
 import type { DrillBegin, DrillReport, DrillRpc } from '../rpc/drill-rpc.ts';
 import type {
@@ -54,6 +57,7 @@ import { Publication, type PublishedKv } from './publication-client.ts';
 import { RevocationStore } from './revocation-store.ts';
 import { RevokedAgentStore } from './revoked-agent-store.ts';
 import { SwitchStore } from './switch-store.ts';
+import { UntoldStore } from './untold-store.ts';
 
 interface Env {
   readonly SESSION_SIGNING_KEYS?: string;
@@ -70,6 +74,7 @@ export class ControlObject extends DurableObject<Env> implements ControlRpc {
   readonly #log: LogStore;
   readonly #switches: KillSwitchRegister;
   readonly #agents: RevokedAgentStore;
+  readonly #untold: UntoldStore;
   readonly #drills: DrillRegister;
   readonly #policies: PolicyRegister;
   readonly #revocations: RevocationStore;
@@ -84,6 +89,7 @@ export class ControlObject extends DurableObject<Env> implements ControlRpc {
       () => void this.#wakeBy(Date.now() + CHECKPOINT_EVERY_MS),
     );
     this.#agents = new RevokedAgentStore(ctx.storage);
+    this.#untold = new UntoldStore(ctx.storage);
     this.#switches = new KillSwitchRegister({
       store: new SwitchStore(ctx.storage),
       log: this.#log,
@@ -147,6 +153,11 @@ export class ControlObject extends DurableObject<Env> implements ControlRpc {
       now,
     );
     if (listed === null) return { imported: false };
+    const own = entries.filter(({ issuer }) => issuer === issuerOf({ ...this.env }));
+    this.#untold.add(
+      own.map(({ issuer, sid }) => sessionName(issuer, sid)),
+      act,
+    );
     this.#log.append({ event: 'revocations.imported', entries: entries.length, listed, sha256, ...act }, now);
     return { imported: true, epoch: this.#changed(), listed };
   }
@@ -266,12 +277,30 @@ export class ControlObject extends DurableObject<Env> implements ControlRpc {
       this.#revocations.dropExpired(now);
       await this.#signLog();
       await this.#publication.publish();
+      if (!(await this.#tellRevoked())) nextMs = Date.now() + UNTOLD_RETRY_MS;
     } catch (error) {
       console.warn(JSON.stringify({ event: 'snapshot.publish-failed', error: String(error) }));
       nextMs = Date.now() + PUBLISH_RETRY_MS;
     } finally {
       await this.#wakeBy(nextMs);
     }
+  }
+
+  /**
+   * Tells the objects of our own sessions what was put on the list in bulk: the list forgets, a session does not. True when
+   * nobody is left to be told.
+   */
+  async #tellRevoked(): Promise<boolean> {
+    const untold = this.#untold.some(UNTOLD_PER_TURN);
+    for (let at = 0; at < untold.length; at += UNTOLD_AT_ONCE) {
+      const some = untold.slice(at, at + UNTOLD_AT_ONCE);
+      const told = await Promise.allSettled(
+        some.map(({ name, act }) => sessionClient(this.env.SESSION, name).revoke(act)),
+      );
+      for (const [index, { name }] of some.entries()) if (told[index]?.status === 'fulfilled') this.#untold.told(name);
+      if (told.every(({ status }) => status === 'rejected')) return false;
+    }
+    return untold.length < UNTOLD_PER_TURN;
   }
 
   async #signLog(): Promise<void> {

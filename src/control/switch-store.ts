@@ -1,5 +1,5 @@
 // How kill switches lie on disk: one row each, by namespace, level and target.
-import { MAX_SWITCHES_BYTES } from '../limits.ts';
+import { MAX_DRILL_SWITCHES_BYTES, MAX_SWITCHES_BYTES } from '../limits.ts';
 import type { KillSwitch, PulledSwitch, SwitchName } from '../rpc/kill-switch.ts';
 
 const SCHEMA = `
@@ -43,8 +43,10 @@ export class SwitchStore {
   /** Whether the head has room for one more. What stops everything always has. */
   hasRoomFor(name: SwitchName, nowMs: number): boolean {
     if (name.level === 'global') return true;
-    const others = this.forHead(nowMs).filter(({ level }) => level !== 'global');
-    return JSON.stringify([...others, { ...name, untilMs: nowMs }]).length <= MAX_SWITCHES_BYTES;
+    const { namespace } = name;
+    const others = this.forHead(nowMs).filter((other) => other.level !== 'global' && other.namespace === namespace);
+    const most = namespace === 'drill' ? MAX_DRILL_SWITCHES_BYTES : MAX_SWITCHES_BYTES;
+    return JSON.stringify([...others, { ...name, untilMs: nowMs }]).length <= most;
   }
 
   put(pulled: PulledSwitch): void {

@@ -2,6 +2,7 @@
 // shape and its bounds; pure. The signature is signed-head.ts's.
 import * as z from 'zod';
 import {
+  MAX_DRILL_SWITCHES_BYTES,
   MAX_ID_CHARS,
   MAX_RECENT_REVOCATIONS,
   MAX_REVOCATION_BLOBS,
@@ -86,7 +87,11 @@ export function writeHead(head: Head): string {
   const { deployment, switches, agents, revoked } = head;
   const parts: readonly [string, number, number][] = [
     ['deployment', deployment.length, MAX_ID_CHARS],
-    ['switches', JSON.stringify(switches).length, MAX_SWITCHES_BYTES + GLOBAL_SWITCHES_BYTES],
+    [
+      'switches',
+      JSON.stringify(switches).length,
+      MAX_SWITCHES_BYTES + MAX_DRILL_SWITCHES_BYTES + GLOBAL_SWITCHES_BYTES,
+    ],
     ['agents', agents.length, MAX_REVOKED_AGENTS],
     ['revoked.blobs', revoked.blobs.length, MAX_REVOCATION_BLOBS],
     ['revoked.recent', Buffer.byteLength(revoked.recent, 'base64'), MAX_RECENT_REVOCATIONS * BYTES_PER_DIGEST],

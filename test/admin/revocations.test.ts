@@ -51,6 +51,8 @@ describe('POST /admin/revocations', () => {
     ['an unknown member', line('a', { more: 1 }), '400 bad-request', /Line 1: more/],
     ['no end', '{"session":"a"}', '400 bad-request', /expires_at is missing/],
     ['an end that is no time', line('a', { expires_at: 'tomorrow' }), '400 bad-request', /RFC 3339/],
+    ['an end in the past', line('a', { expires_at: '2001-01-01T00:00:00Z' }), '400 bad-request', /"a" is in the past/],
+    ['an end that never comes', line('a', { expires_at: '9999-01-01T00:00:00Z' }), '400 bad-request', /400 days/],
     ['a session that is no id', line('a b'), '400 bad-request', /"a b" is not the id/],
     ['a session of two issuers', line('a~b~c'), '400 bad-request', /not the id/],
     ['too many bytes', 'x'.repeat(MAX_IMPORT_BYTES + 1), '413 body-too-large', /bytes/],

@@ -6,6 +6,7 @@ import {
   MAX_REVOCATION_BLOBS,
   MAX_REVOCATIONS,
   MAX_REVOKED_AGENTS,
+  MAX_DRILL_SWITCHES_BYTES,
   MAX_SWITCHES_BYTES,
 } from '../../src/limits.ts';
 import type { KeyRing } from '../../src/signing/signing-keys.ts';
@@ -56,7 +57,7 @@ const fullest = (): Head =>
     epoch: FAR_MS,
     asOfMs: FAR_MS,
     policy: DIGEST,
-    switches: switchesOf(MAX_SWITCHES_BYTES),
+    switches: switchesOf(MAX_SWITCHES_BYTES + MAX_DRILL_SWITCHES_BYTES),
     agents: digests(MAX_REVOKED_AGENTS).map((digest) => [digestHex(digest), FAR_MS, FAR_MS]),
     revoked: {
       blobs: Array.from({ length: MAX_REVOCATION_BLOBS }, () => ({ digest: DIGEST, count: MAX_REVOCATIONS })),
@@ -81,7 +82,7 @@ describe('the head', () => {
 
   it.each<[string, (full: Head) => Partial<Head>]>([
     ['deployment', (full) => ({ deployment: `${full.deployment}d` })],
-    ['switches', () => ({ switches: switchesOf(MAX_SWITCHES_BYTES + 300) })],
+    ['switches', () => ({ switches: switchesOf(MAX_SWITCHES_BYTES + MAX_DRILL_SWITCHES_BYTES + 300) })],
     ['agents', (full) => ({ agents: [...full.agents, ['0'.repeat(16), 1, 1]] })],
     [
       'revoked.blobs',
