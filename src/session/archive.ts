@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import type { LogName } from '../audit/chain.ts';
 import { endLine, headerLine, ledgerLine } from '../audit/log-format.ts';
 import { tell, unfold } from '../audit/trail.ts';
-import { DEFAULT_RETENTION_DAYS } from '../limits.ts';
+import { ARCHIVE_RETRY_MS, DEFAULT_RETENTION_DAYS, MAX_ARCHIVE_RETRY_MS } from '../limits.ts';
 import type { LedgerEntry } from '../rpc/session-rpc.ts';
 import { type ArchiveRef, type Session, endOf } from './session.ts';
 import { NO_VELOCITY } from './velocity.ts';
@@ -13,9 +13,17 @@ const DAY_MS = 24 * 60 * 60 * 1_000;
 
 /** When the session may be reduced to its tombstone; Infinity while something of it is open, or once it is done. */
 export function archiveDueMs(session: Session): number {
-  const { ledger, archive, rules } = session;
+  const { ledger, archive, rules, archiving } = session;
   if (archive !== null || ledger.open.size > 0 || ledger.doubt.size > 0) return Number.POSITIVE_INFINITY;
-  return endOf(session) + (rules.retentionDays ?? DEFAULT_RETENTION_DAYS) * DAY_MS;
+  return Math.max(endOf(session) + (rules.retentionDays ?? DEFAULT_RETENTION_DAYS) * DAY_MS, archiving.notBeforeMs);
+}
+
+/** Puts the try after the one that is to be made off: each time twice as long. */
+export function putOff(session: Session, nowMs: number): void {
+  const { made } = session.archiving;
+  const waitMs = Math.min(ARCHIVE_RETRY_MS * 2 ** made, MAX_ARCHIVE_RETRY_MS);
+  session.archiving = { made: made + 1, notBeforeMs: nowMs + waitMs };
+  session.ledger.dirty = true;
 }
 
 /** When the last signature of an ended session's log is due; Infinity where it has nothing that is not signed. */

@@ -1,9 +1,9 @@
 // Takes an ended session to its archive and leaves the tombstone, and looks into the archive when somebody asks for what
 // is in it. The object gives it the moments to do so, and writes.
-import { ARCHIVE_RETRY_MS, MAX_ARCHIVE_RETRY_MS, MAX_LEDGER_ENTRIES_PER_PAGE } from '../limits.ts';
+import { MAX_LEDGER_ENTRIES_PER_PAGE } from '../limits.ts';
 import type { AuditPage, LedgerPage } from '../rpc/session-rpc.ts';
 import type { KeyRing } from '../signing/signing-keys.ts';
-import { archiveDueMs, archiveLines, bury, close, entryOf, lastSignatureDueMs, logLineOf } from './archive.ts';
+import { archiveDueMs, archiveLines, bury, close, entryOf, lastSignatureDueMs, logLineOf, putOff } from './archive.ts';
 import { type ArchiveStore, isArchiveCursor } from './archive-store.ts';
 import { knows, remember, tellsOf } from './ledger.ts';
 import type { ArchiveRef, Session } from './session.ts';
@@ -23,8 +23,6 @@ export class Archivist {
   readonly #parts: Parts;
   #isBusy = false;
   #hasSigned = false;
-  #failures = 0;
-  #notBeforeMs = 0;
   /** Requests that were looked for in the archive. */
   readonly #exhumed = new Set<string>();
 
@@ -35,11 +33,7 @@ export class Archivist {
   /** When there is something to do; Infinity when there is not. */
   dueMs(session: Session): number {
     const signatureMs = this.#hasSigned ? Number.POSITIVE_INFINITY : lastSignatureDueMs(session);
-    return Math.min(signatureMs, this.#archiveDueMs(session));
-  }
-
-  #archiveDueMs(session: Session): number {
-    return Math.max(archiveDueMs(session), this.#notBeforeMs);
+    return Math.min(signatureMs, archiveDueMs(session));
   }
 
   /** Has the log of an ended session signed to its end. Once: a signature that fails is not worth a loop of alarms. */
@@ -53,9 +47,12 @@ export class Archivist {
 
   /** Leaves the tombstone, once the archive is where it belongs and is whole. A failure loses nothing and is tried again. */
   async archive(session: Session, nowMs: number): Promise<ArchiveRef | null> {
-    if (this.#isBusy || this.#archiveDueMs(session) > nowMs) return null;
+    if (this.#isBusy || archiveDueMs(session) > nowMs) return null;
     const { store, write } = this.#parts;
     this.#isBusy = true;
+    // Before it is made: one that takes the object with it must not be made again at once, and for ever.
+    putOff(session, nowMs);
+    write(session);
     try {
       const archive = await this.#kept(session, nowMs);
       if (session.closedSeq !== session.trail.head.seq || session.trail.pending.length > 0)
@@ -65,8 +62,6 @@ export class Archivist {
       write(session);
       return archive;
     } catch (error) {
-      this.#notBeforeMs = nowMs + Math.min(ARCHIVE_RETRY_MS * 2 ** this.#failures, MAX_ARCHIVE_RETRY_MS);
-      this.#failures += 1;
       const { log } = session.trail.name;
       console.error(JSON.stringify({ event: 'session.archive-failed', log, error: String(error) }));
       return null;

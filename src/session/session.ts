@@ -59,7 +59,17 @@ export interface Session {
   closedSeq: number;
   /** Set once this is only the tombstone: entries, log and keys until then are in the archive. */
   archive: ArchiveRef | null;
+  archiving: ArchiveTries;
 }
+
+/** Tries to archive a session. On disk, since hardly an incarnation lives from one to the next. */
+export interface ArchiveTries {
+  readonly made: number;
+  /** Before this there is no other try. */
+  readonly notBeforeMs: number;
+}
+
+const NO_TRIES: ArchiveTries = { made: 0, notBeforeMs: 0 };
 
 /** Where the archive of a session is, and what it has to be. */
 export interface ArchiveRef {
@@ -104,6 +114,7 @@ export interface SessionImage {
   readonly keyCount: number;
   readonly closedSeq?: number;
   readonly archive?: ArchiveRef | null;
+  readonly archiving?: ArchiveTries;
 }
 
 /** Something that people or other parts want to know of. */
@@ -149,6 +160,7 @@ export function createSession(
     keyCount: 0,
     closedSeq: 0,
     archive: null,
+    archiving: NO_TRIES,
   };
   tellCreated(session.trail, identity, act, nowMs);
   return session;
@@ -410,7 +422,7 @@ export function viewOf(session: Session, nowMs: number): SessionView {
 /** What to write of a session, once its ledger is committed and its log's lines are taken. */
 export function imageOf(session: Session, ledger: LedgerImage): SessionImage {
   const { identity, createdAtMs, limits, rules, velocity, warned, warnings, tooBigInARow, counts } = session;
-  const { breaker, revocation, trip, reported, longestLeaseMs, keyCount, closedSeq, archive } = session;
+  const { breaker, revocation, trip, reported, longestLeaseMs, keyCount, closedSeq, archive, archiving } = session;
   return {
     version: 1,
     identity,
@@ -432,6 +444,7 @@ export function imageOf(session: Session, ledger: LedgerImage): SessionImage {
     keyCount,
     closedSeq,
     archive,
+    archiving,
   };
 }
 
@@ -451,6 +464,7 @@ export function loadSession(image: SessionImage, deployment: string, nowMs: numb
     changedKeys: new Set(),
     closedSeq: image.closedSeq ?? 0,
     archive: image.archive ?? null,
+    archiving: image.archiving ?? NO_TRIES,
   };
 }
 

@@ -154,13 +154,14 @@ describe('a request that finds its isolate unconfirmed', () => {
   });
 });
 
-describe('a request that takes its time before it is sent', () => {
-  const slowBody = () => {
-    const body = new TransformStream<Uint8Array, Uint8Array>();
-    const writer = body.writable.getWriter();
-    return { body: body.readable, close: () => writer.close() };
-  };
+/** A body that ends when the test says so. */
+function slowBody(): { readonly body: ReadableStream<Uint8Array>; readonly close: () => Promise<void> } {
+  const body = new TransformStream<Uint8Array, Uint8Array>();
+  const writer = body.writable.getWriter();
+  return { body: body.readable, close: () => writer.close() };
+}
 
+describe('a request that takes its time before it is sent', () => {
   it.each<[string, Freshness]>([
     ['the isolate has heard meanwhile', 'fresh'],
     ['the isolate hears then, since nothing else has asked', 'stale'],

@@ -6,8 +6,9 @@ import { endLine, headerLine } from '../../src/audit/log-format.ts';
 import { readLogLine } from '../../src/audit/log-line.ts';
 import { pack, unpack } from '../../src/audit/packing.ts';
 import { LogVerifier, type Verdict } from '../../src/audit/verifier.ts';
-import { SESSION_GRACE_MS } from '../../src/limits.ts';
+import { ARCHIVE_RETRY_MS, SESSION_GRACE_MS } from '../../src/limits.ts';
 import type { SessionRpc, SessionView } from '../../src/rpc/session-rpc.ts';
+import type { SessionImage } from '../../src/session/session.ts';
 import { ACT, RULES, codeOf, identity } from './given.ts';
 import { admit, crash, created, ended, headOf, keysOf, logOf, settlement, stubOf } from './objects.ts';
 
@@ -219,6 +220,18 @@ async function spoil(name: string, from: string, to: string): Promise<void> {
   });
 }
 
+/** As if the time until its next try had passed. */
+async function nextTry(name: string): Promise<void> {
+  await crash(name);
+  await runInDurableObject(stubOf(name), async (_object, state) => {
+    const head = state.storage.kv.get<SessionImage>('head');
+    if (head === undefined) throw new Error('no such session');
+    state.storage.kv.put('head', { ...head, archiving: { made: head.archiving?.made ?? 0, notBeforeMs: 0 } });
+    await state.storage.sync();
+  });
+  await crash(name);
+}
+
 describe('archiving that fails', { timeout: 20_000 }, () => {
   it('loses nothing, and is done once the log is whole again', async () => {
     const { rpc } = await over('failing', 1);
@@ -229,11 +242,30 @@ describe('archiving that fails', { timeout: 20_000 }, () => {
     expect((await headOf('failing')).archive).toBeNull();
     expect(await ledgerOf(rpc)).toEqual(before);
     await spoil('failing', '"agent-2"', '"agent-1"');
-    // Its next try is minutes away; another incarnation tries at once.
-    await crash('failing');
+    await nextTry('failing');
     await alarms('failing');
     expect((await headOf('failing')).archive).not.toBeNull();
     expect(await ledgerOf(rpc)).toEqual(before);
     expect(await verdictOf(rpc)).toMatchObject({ valid: true });
+  });
+
+  it('is tried again after 10 minutes, then 20, whatever becomes of the object meanwhile', async () => {
+    await over('again', 1);
+    await spoil('again', '"agent-1"', '"agent-2"');
+    await ended('again', SESSION_GRACE_MS + DAY_MS + 60_000);
+    const waits = [];
+    for (const made of [1, 2]) {
+      const beganMs = Date.now();
+      for (let tries = 0; tries < 20 && (await headOf('again')).archiving?.made !== made; tries += 1) {
+        await runDurableObjectAlarm(stubOf('again'));
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      }
+      waits.push(Math.floor((((await headOf('again')).archiving?.notBeforeMs ?? 0) - beganMs) / ARCHIVE_RETRY_MS));
+      await crash('again');
+      await alarms('again');
+      expect((await headOf('again')).archiving?.made).toBe(made);
+      await nextTry('again');
+    }
+    expect(waits).toEqual([1, 2]);
   });
 });
