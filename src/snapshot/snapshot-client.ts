@@ -85,7 +85,9 @@ export class EdgeSnapshot {
   readonly #sources: SnapshotSources;
   readonly #blobs = new BlobShelf();
   #snapshot: Snapshot | null = null;
-  /** The latest `asOf` heard, and by our own clock no later than it was heard. */
+  /** The latest `asOf` heard. */
+  #asOfMs = Number.NEGATIVE_INFINITY;
+  /** The same, by our own clock no later than it was heard. */
   #confirmedMs = Number.NEGATIVE_INFINITY;
   /** The age at which the next refresh begins. */
   #dueAfterMs = 0;
@@ -272,7 +274,9 @@ export class EdgeSnapshot {
       this.#snapshot = snapshotOf(head);
       this.#blobs.name(head.revoked.blobs.map(({ digest }) => digest));
     }
-    // A clock that is ahead of ours must not make us fresh for longer.
+    // A clock that is ahead of ours must not make us fresh for longer, and what it said once not fresh again.
+    if (head.asOfMs <= this.#asOfMs) return;
+    this.#asOfMs = head.asOfMs;
     const confirmedMs = Math.min(head.asOfMs, this.#sources.now());
     if (confirmedMs <= this.#confirmedMs) return;
     this.#confirmedMs = confirmedMs;
@@ -311,6 +315,8 @@ export class EdgeSnapshot {
         this.#sources.log({ event: 'snapshot.policy-missing', digest: wanted });
         return;
       }
+      // Another one may be wanted by now, and in force already: a slow answer must not put the one before back.
+      if (this.#snapshot?.head.policy !== wanted) return;
       if (await policy.adopt(text, wanted)) {
         this.#refusedPolicy = null;
         return;

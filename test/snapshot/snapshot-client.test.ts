@@ -94,6 +94,16 @@ describe('how fresh the copy is', () => {
     world.nowMs += 60_001;
     expect(world.snapshot.freshness()).toBe('stale');
   });
+
+  it('is not made fresh again by what such a clock has said before', async () => {
+    const ahead = current(world, { asOfMs: world.nowMs + 3_600_000 });
+    for (const place of [world.relay, world.control, world.kv]) place.head = ahead;
+    for (let seconds = 0; seconds <= 60; seconds += 20) {
+      await world.refresh();
+      world.nowMs += 20_001;
+    }
+    expect(world.snapshot.freshness()).toBe('stale');
+  });
 });
 
 describe('whom the edge asks', () => {
@@ -426,6 +436,20 @@ describe('a run-time policy', () => {
     world.relay.head = current(world, { policy: '0'.repeat(64) });
     await world.snapshot.refresh((work) => world.background.push(work));
     expect([world.snapshot.freshness(), adopted]).toEqual(['fresh', []]);
+  });
+
+  it('that comes late is not put in force where another is wanted by then', async () => {
+    accepting();
+    const policy = await sha256(new TextEncoder().encode(TEXT));
+    world.kv.hangs = true;
+    world.relay.blobs.set(policyBlobName(policy), new TextEncoder().encode(TEXT));
+    world.relay.head = current(world, { policy });
+    const late = world.refresh();
+    while (world.snapshot.epoch === null) await new Promise((resolve) => setTimeout(resolve, 0));
+    world.control.head = current(world, { epoch: 2, asOfMs: world.nowMs + 1 });
+    await world.snapshot.catchUp();
+    await late;
+    expect([world.snapshot.epoch, adopted]).toEqual([2, []]);
   });
 
   it('that cannot be had is asked for again', async () => {
