@@ -132,8 +132,8 @@ function endOf(expiresAt: string | null, nowMs: number): Result<number | null> {
   return atMs > nowMs ? { ok: true, value: atMs } : refused('bad-request', 'expires_at is in the past.');
 }
 
-function actOf({ id, person, roles }: Admin, reason: string): SwitchAct {
-  return { by: id, owner: person, roles, reason };
+function actOf({ id, person, subject, roles }: Admin, reason: string): SwitchAct {
+  return { by: id, owner: person, ...(subject === undefined ? {} : { subject }), roles, reason };
 }
 
 async function preview(parts: AdminParts, name: SwitchName): Promise<Answered> {

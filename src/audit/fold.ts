@@ -29,26 +29,33 @@ export interface Told {
   readonly first: AuditEntry;
   /** As the row of all that repeat it. */
   readonly repeated: AuditEntry;
-  /** How often it happened by now, where it was counted elsewhere before. */
-  readonly times?: number;
+  /** How often and when it happened, where it was counted elsewhere before. */
+  readonly counted?: { readonly count: number; readonly fromMs: number; readonly toMs: number };
 }
 
 /**
  * Counts `first` where one of the same `key` was written within the window, as `repeated`; else opens a window with it.
  * Answers the rows to write, in order: what the window before had counted, and the entry itself.
  */
-export function fold(folds: Folds, { key, first, repeated, times = 1 }: Told, nowMs: number): readonly Due[] {
+export function fold(folds: Folds, { key, first, repeated, counted }: Told, nowMs: number): readonly Due[] {
+  const { count: times, fromMs, toMs } = counted ?? { count: 1, fromMs: nowMs, toMs: nowMs };
   const open = folds.get(key);
   if (open !== undefined && nowMs - open.openedAtMs < AUDIT_FOLD_WINDOW_MS) {
-    const { count, firstMs } = open;
-    folds.set(key, { ...open, count: count + times, firstMs: count === 0 ? nowMs : firstMs, lastMs: nowMs });
+    const { count, firstMs, lastMs } = open;
+    const isFirst = count === 0;
+    folds.set(key, {
+      ...open,
+      count: count + times,
+      firstMs: isFirst ? fromMs : Math.min(firstMs, fromMs),
+      lastMs: isFirst ? toMs : Math.max(lastMs, toMs),
+    });
     return [];
   }
   const due = open === undefined ? [] : close(folds, key, open, nowMs);
   const [oldest] = folds;
   if (oldest !== undefined && folds.size >= MAX_OPEN_FOLDS) due.push(...close(folds, oldest[0], oldest[1], nowMs));
   folds.set(key, { entry: repeated, openedAtMs: nowMs, count: 0, firstMs: nowMs, lastMs: nowMs });
-  return [...due, { entry: times === 1 ? first : { ...first, count: times }, atMs: nowMs }];
+  return [...due, { entry: times === 1 ? first : { ...first, count: times, ...spanOf(fromMs, toMs) }, atMs: nowMs }];
 }
 
 /** The rows of windows that are over; of all of them where `all` says so. */
@@ -63,6 +70,9 @@ export function closeFolds(folds: Folds, nowMs: number, { all }: { readonly all:
 function close(folds: Folds, key: string, { entry, count, firstMs, lastMs }: Fold, nowMs: number): Due[] {
   folds.delete(key);
   if (count === 0) return [];
-  const times = { from: new Date(firstMs).toISOString(), to: new Date(lastMs).toISOString() };
-  return [{ entry: { ...entry, count, ...times }, atMs: nowMs }];
+  return [{ entry: { ...entry, count, ...spanOf(firstMs, lastMs) }, atMs: nowMs }];
+}
+
+function spanOf(fromMs: number, toMs: number): { readonly from: string; readonly to: string } {
+  return { from: new Date(fromMs).toISOString(), to: new Date(toMs).toISOString() };
 }

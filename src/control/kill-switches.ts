@@ -38,16 +38,25 @@ export function lift(pulled: PulledSwitch, act: SwitchAct, nowMs: number): Lift 
   if (asked === null) {
     if (!act.roles.includes('operator')) return { outcome: 'refused', why: 'not-operator' };
     if (pulled.level !== 'global') return { outcome: 'lifted' };
-    const { by, owner, reason } = act;
-    const request = { by, owner, reason, atMs: nowMs, confirmByMs: nowMs + LIFT_CONFIRM_WITHIN_MS };
+    const { roles: _roles, ...who } = act;
+    const request = { ...who, atMs: nowMs, confirmByMs: nowMs + LIFT_CONFIRM_WITHIN_MS };
     return { outcome: 'requested', pulledSwitch: { ...pulled, lift: request } };
   }
-  if (isSamePerson(asked.owner, act.owner)) return { outcome: 'refused', why: 'same-person' };
+  if (isSamePerson(asked, act)) return { outcome: 'refused', why: 'same-person' };
   if (!act.roles.includes('approver')) return { outcome: 'refused', why: 'not-approver' };
   return { outcome: 'lifted' };
 }
 
-/** People are named by hand in one place and by their e-mail address in another: case and space around it say nothing. */
-function isSamePerson(one: string, other: string): boolean {
-  return one.trim().toLowerCase() === other.trim().toLowerCase();
+interface Identity {
+  readonly owner: string;
+  readonly subject?: string;
+}
+
+/**
+ * People are named by hand in one place and by their address in another: case and space around it say nothing. An alias
+ * of an address is no second person where the identity provider says that both are one.
+ */
+function isSamePerson(one: Identity, other: Identity): boolean {
+  if (one.subject !== undefined && one.subject === other.subject) return true;
+  return one.owner.trim().toLowerCase() === other.owner.trim().toLowerCase();
 }

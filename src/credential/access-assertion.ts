@@ -8,7 +8,13 @@ import { readCompact, RSA_TOKEN } from './compact.ts';
 
 /** Whom a verified assertion speaks for. */
 export type AccessSubject =
-  | { readonly kind: 'person'; readonly email: string; readonly groups: readonly string[] }
+  | {
+      readonly kind: 'person';
+      readonly email: string;
+      readonly groups: readonly string[];
+      /** The identity provider's own name of the person, which an alias of the address does not change; null where it gives none. */
+      readonly subject: string | null;
+    }
   | { readonly kind: 'service'; readonly commonName: string };
 
 /** `unavailable`: nobody can say at the moment whether there is such a key. */
@@ -104,10 +110,18 @@ function timeProblem(claims: JsonObject, nowSeconds: number): AccessVerification
 
 /** A service token has a `common_name` and no address; a person has an address and no `common_name`. */
 function subjectOf(claims: JsonObject): AccessVerification {
-  const { email, common_name: commonName } = claims;
+  const { email, common_name: commonName, sub } = claims;
   if (commonName === undefined) {
     return typeof email === 'string' && EMAIL.test(email)
-      ? { ok: true, value: { kind: 'person', email, groups: groupsOf(claims) } }
+      ? {
+          ok: true,
+          value: {
+            kind: 'person',
+            email,
+            groups: groupsOf(claims),
+            subject: typeof sub === 'string' && sub !== '' ? sub : null,
+          },
+        }
       : invalid('"email" is not an address in printable ASCII');
   }
   if (email !== undefined && email !== '') return invalid('it names both a person and a service token');

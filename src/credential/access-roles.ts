@@ -9,7 +9,8 @@ export function accessAdmin(subject: AccessSubject, rows: readonly AccessRole[])
   const named = rows.filter((row) => isNamed(subject, row));
   const roles = ADMIN_ROLES.filter((role) => named.some((row) => row.roles.includes(role)));
   if (roles.length === 0) return null;
-  return { id: accessId(subject), person: personBehind(subject, named), roles, breakGlass: false };
+  const known = subject.kind === 'person' && subject.subject !== null ? { subject: subject.subject } : {};
+  return { id: accessId(subject), person: personBehind(subject, named), ...known, roles, breakGlass: false };
 }
 
 /** What the record calls a subject. No token's id has a `@` in it, and none of them starts so. */

@@ -12,6 +12,8 @@ export interface Admin {
   readonly id: string;
   /** The person behind it, in one spelling (see `personOf`): two credentials of one person are not four eyes. */
   readonly person: string;
+  /** What the identity provider calls the person, besides; absent for tokens. Equal ones are one person, whatever the address. */
+  readonly subject?: string;
   readonly roles: readonly AdminRole[];
   /** Each use of it is an alert. */
   readonly breakGlass: boolean;

@@ -77,6 +77,9 @@ export async function runDrill(order: DrillOrder, ports: DrillPorts): Promise<Dr
   };
 }
 
+/** Of a stop that could not be begun. */
+const NOTHING_SEEN = { refused_after_ms: null, stream_cut_after_ms: null, recovered_after_ms: null };
+
 class Drill {
   readonly #order: DrillOrder;
   readonly #ports: DrillPorts;
@@ -100,6 +103,10 @@ class Drill {
       const decidedMs = now();
       const pulled = await control.pull({ ...name, untilMs: decidedMs + SWITCH_LIFE_MS, act: this.#act('ann') });
       checks.push(check('the switch was pulled', pulled.pulled, pulled.pulled ? 'pulled' : 'there was no room for it'));
+      if (!pulled.pulled) {
+        await stream.stop();
+        return judged({ ...NOTHING_SEEN, stop: level, target: name.target, decided_at: timestamp(decidedMs), checks });
+      }
       const refused = await this.#until(subject, issued, 'kill-switch-active', decidedMs);
       const cutMs = await stream.cut('kill-switch-active', decidedMs);
       checks.push(await this.#untouched(subject, issued));
@@ -275,8 +282,12 @@ class Stream {
     const timer = setTimeout(late.resolve, PATIENCE_MS, null);
     const end = await Promise.race([this.#ended, late.promise]);
     clearTimeout(timer);
-    if (end === null) await this.#reader?.cancel();
+    if (end === null) await this.stop();
     return end?.text.includes(`"${code}"`) === true ? end.atMs - sinceMs : null;
+  }
+
+  async stop(): Promise<void> {
+    await this.#reader?.cancel();
   }
 
   /** The end of what came. */

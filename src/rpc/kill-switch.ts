@@ -26,6 +26,8 @@ export interface SwitchAct {
   readonly by: string;
   /** The person behind it: two tokens of one person are not four eyes. */
   readonly owner: string;
+  /** What an identity provider calls that person, besides: it stays when the address changes. */
+  readonly subject?: string;
   /** Roles as credential/admin-token.ts names them. */
   readonly roles: readonly string[];
   readonly reason: string;
@@ -44,6 +46,7 @@ export interface PulledSwitch extends KillSwitch {
 export interface LiftRequest {
   readonly by: string;
   readonly owner: string;
+  readonly subject?: string;
   readonly reason: string;
   readonly atMs: number;
   /** After this it counts for nothing. */

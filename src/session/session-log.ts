@@ -46,10 +46,11 @@ export function tellDenied(trail: Trail, request: AdmitRequest, denial: Denial, 
 }
 
 /** What isolates refused by themselves, without asking the session; none of it is about money. */
-export function tellDeniedAtEdge(trail: Trail, { code, route, id, count }: DenialReport, nowMs: number): void {
+export function tellDeniedAtEdge(trail: Trail, report: DenialReport, nowMs: number): void {
+  const { code, route, id, count, fromMs, toMs } = report;
   const first: AuditEntry = { event: 'denied', at_edge: true, code, id, route };
   const repeated: AuditEntry = { event: 'denied-again', at_edge: true, code, route };
-  tellFolded(trail, { key: `edge ${code} ${route}`, first, repeated, times: count }, nowMs);
+  tellFolded(trail, { key: `edge ${code} ${route}`, first, repeated, counted: { count, fromMs, toMs } }, nowMs);
 }
 
 /** A running stream that the session can pay no more of. */

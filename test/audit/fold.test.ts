@@ -36,6 +36,22 @@ describe('a flood of identical denials', () => {
     ]);
   });
 
+  it('that was counted elsewhere is told with its own times, not with those of the report', () => {
+    const folds: Folds = new Map();
+    fold(folds, denial('a'), NOW_MS);
+    const counted = (count: number, fromMs: number, toMs: number) => ({
+      ...denial('a'),
+      counted: { count, fromMs, toMs },
+    });
+    fold(folds, counted(200, NOW_MS + 5, NOW_MS + 90), NOW_MS + 10_000);
+    fold(folds, counted(10, NOW_MS + 2, NOW_MS + 40), NOW_MS + 11_000);
+    expect(closeFolds(folds, NOW_MS + 12_000, { all: true })[0]?.entry).toMatchObject({
+      count: 210,
+      from: new Date(NOW_MS + 2).toISOString(),
+      to: new Date(NOW_MS + 90).toISOString(),
+    });
+  });
+
   it('begins anew after the window', () => {
     const folds: Folds = new Map();
     fold(folds, denial('a'), NOW_MS);

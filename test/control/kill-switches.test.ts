@@ -87,6 +87,14 @@ describe('lifting', () => {
     expect(answer.outcome === 'refused' ? answer.why : answer.outcome).toBe(outcome);
   });
 
+  it('takes one subject of an identity provider for one person, whatever the address', () => {
+    const asked = lift(pulled(GLOBAL), { ...person('ann@acme.example'), subject: 'sub-1' }, NOW);
+    if (asked.outcome !== 'requested') throw new Error(asked.outcome);
+    const alias = { ...person('ann.smith@acme.example', ['approver']), subject: 'sub-1' };
+    expect(lift(asked.pulledSwitch, alias, NOW)).toEqual({ outcome: 'refused', why: 'same-person' });
+    expect(lift(asked.pulledSwitch, { ...alias, subject: 'sub-2' }, NOW).outcome).toBe('lifted');
+  });
+
   it('of a global one has to be asked for again once the time to confirm is over', () => {
     const late = NOW + LIFT_CONFIRM_WITHIN_MS;
     expect(inForce(askedFor(), late)?.lift).toBeNull();

@@ -41,24 +41,26 @@ async function verify(text: string, rules: Partial<AccessRules> = {}): Promise<s
   return verification.ok ? JSON.stringify(verification.value) : verification.code;
 }
 
+const SUBJECT = personClaims()['sub'];
+
 describe('an assertion of Cloudflare Access', () => {
   it.each([
-    ['a person', personClaims(), { kind: 'person', email: 'alice@acme.example', groups: [] }],
+    ['a person', personClaims(), { kind: 'person', email: 'alice@acme.example', groups: [], subject: SUBJECT }],
     [
       'a person with groups',
       personClaims({ groups: ['ops', 5], custom: { groups: ['sre'] } }),
-      { kind: 'person', email: 'alice@acme.example', groups: ['ops', 'sre'] },
+      { kind: 'person', email: 'alice@acme.example', groups: ['ops', 'sre'], subject: SUBJECT },
     ],
     ['a service token', serviceClaims(), { kind: 'service', commonName: 'ci.access' }],
     [
       'an audience that is no list',
       personClaims({ aud: AUDIENCE }),
-      { kind: 'person', email: 'alice@acme.example', groups: [] },
+      { kind: 'person', email: 'alice@acme.example', groups: [], subject: SUBJECT },
     ],
     [
       'a clock that is a little ahead',
       personClaims({ iat: NOW_SECONDS + 60, nbf: NOW_SECONDS + 60 }),
-      { kind: 'person', email: 'alice@acme.example', groups: [] },
+      { kind: 'person', email: 'alice@acme.example', groups: [], subject: SUBJECT },
     ],
   ])('is taken for %s', async (_what, claims, subject) => {
     expect(await verify(await assertion(key, claims))).toBe(JSON.stringify(subject));

@@ -8,7 +8,8 @@ const ROWS: readonly AccessRole[] = [
   { kind: 'service_token', name: 'ci.access', owner: 'Bob@acme.example', roles: ['issuer'] },
   { kind: 'service_token', name: 'cron.access', owner: null, roles: ['viewer'] },
 ];
-const person = (email: string, ...groups: string[]) => ({ kind: 'person', email, groups }) as const;
+const person = (email: string, ...groups: string[]) =>
+  ({ kind: 'person', email, groups, subject: `sub of ${email}` }) as const;
 
 describe('a subject of Cloudflare Access', () => {
   it.each([
