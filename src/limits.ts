@@ -170,6 +170,8 @@ export const REVOCATION_SWEEP_MS = 60 * MINUTE;
 /** Sessions of a revoked agent told at once, and in one turn: an object may make a thousand calls, on a free account 50. */
 export const AGENT_REVOCATIONS_AT_ONCE = 16;
 export const AGENT_REVOCATIONS_PER_TURN = 480;
+/** Whoever has not answered by then is told again in another turn: one that hangs must not keep it from the others. */
+export const AGENT_ANSWER_TIMEOUT_MS = 5 * SECOND;
 /** Between two turns of telling them. */
 export const AGENT_RETRY_MS = 2 * SECOND;
 /** Between two tries to have a revoked agent taken into the head. */

@@ -2,6 +2,7 @@
 // its session's answer.
 import { DurableObject } from 'cloudflare:workers';
 import {
+  AGENT_ANSWER_TIMEOUT_MS,
   AGENT_REVOCATIONS_AT_ONCE,
   AGENT_REVOCATIONS_PER_TURN,
   AGENT_LIST_RETRY_MS,
@@ -10,6 +11,7 @@ import {
 } from '../limits.ts';
 import type { AgentRevocation, AgentRevocationRequest, AgentRpc, AgentSession } from '../rpc/agent-rpc.ts';
 import { type ControlNamespace, controlClient } from '../rpc/control-client.ts';
+import { within } from '../rpc/deadline.ts';
 import { type SessionNamespace, sessionClient } from '../rpc/session-client.ts';
 import { sessionName } from '../rpc/session-name.ts';
 import { AgentStore, type RevocationRecord } from './agent-store.ts';
@@ -30,7 +32,8 @@ export class AgentObject extends DurableObject<Env> implements AgentRpc {
   }
 
   async track(session: AgentSession): Promise<{ revokedBeforeMs: number | null }> {
-    this.#store.track(session, Date.now() - AGENT_SESSION_KEPT_MS);
+    this.#store.track(session);
+    this.#store.forgetEnded(Date.now() - AGENT_SESSION_KEPT_MS);
     return { revokedBeforeMs: this.#store.revocation?.beforeMs ?? null };
   }
 
@@ -60,13 +63,14 @@ export class AgentObject extends DurableObject<Env> implements AgentRpc {
   async #carryOn(limit: number): Promise<boolean> {
     const { revocation } = this.#store;
     if (revocation === null) return true;
+    this.#store.forgetEnded(Date.now() - AGENT_SESSION_KEPT_MS);
     const hasEnded = revocation.untilMs <= Date.now();
     const listed = revocation.listed || hasEnded || (await this.#list(revocation));
     const sessions = this.#store.pending(limit);
     for (let at = 0; at < sessions.length; at += AGENT_REVOCATIONS_AT_ONCE) {
       const some = sessions.slice(at, at + AGENT_REVOCATIONS_AT_ONCE);
       const told = await Promise.all(some.map(async (session) => this.#tell(session, revocation)));
-      // Nobody of a whole group answered: leave the others to the alarm.
+      // Nobody of a whole group answered: leave the others to the alarm, which takes them in another order.
       if (!told.includes(true)) break;
     }
     return listed && this.#store.pendingCount() === 0;
@@ -75,7 +79,9 @@ export class AgentObject extends DurableObject<Env> implements AgentRpc {
   async #list(revocation: RevocationRecord): Promise<boolean> {
     const { agent, act, beforeMs, untilMs, sessions } = revocation;
     try {
-      const answer = await controlClient(this.env.CONTROL).revokeAgent({ agent, act, beforeMs, untilMs, sessions });
+      const told = controlClient(this.env.CONTROL).revokeAgent({ agent, act, beforeMs, untilMs, sessions });
+      const answer = await within(told, AGENT_ANSWER_TIMEOUT_MS);
+      if (answer === null) throw new Error('no answer in time');
       this.#headIsFull = !answer.listed;
       if (!answer.listed) return false;
     } catch (error) {
@@ -90,7 +96,8 @@ export class AgentObject extends DurableObject<Env> implements AgentRpc {
 
   async #tell(session: { issuer: string; sid: string }, { agent, act }: RevocationRecord): Promise<boolean> {
     try {
-      await sessionClient(this.env.SESSION, sessionName(session.issuer, session.sid)).revoke(act);
+      const told = sessionClient(this.env.SESSION, sessionName(session.issuer, session.sid)).revoke(act);
+      if ((await within(told, AGENT_ANSWER_TIMEOUT_MS)) === null) throw new Error('no answer in time');
       this.#store.forget(session);
       return true;
     } catch (error) {

@@ -38,8 +38,8 @@ export class AgentStore {
     this.#storage.kv.put(REVOCATION, record);
   }
 
-  /** Adds a session or moves its end, never to an earlier one. Forgets those that ended before `endedMs`. */
-  track({ issuer, sid, untilMs }: AgentSession, endedMs: number): void {
+  /** Adds a session or moves its end, never to an earlier one. */
+  track({ issuer, sid, untilMs }: AgentSession): void {
     this.#storage.sql.exec(
       `INSERT INTO sessions VALUES (?, ?, ?, 0)
        ON CONFLICT DO UPDATE SET until_ms = max(until_ms, excluded.until_ms)`,
@@ -47,7 +47,11 @@ export class AgentStore {
       sid,
       untilMs,
     );
-    this.#storage.sql.exec('DELETE FROM sessions WHERE until_ms < ? AND pending = 0', endedMs);
+  }
+
+  /** Forgets those that ended before, also where they were never told of a revocation: nothing of them can be used. */
+  forgetEnded(endedMs: number): void {
+    this.#storage.sql.exec('DELETE FROM sessions WHERE until_ms < ?', endedMs);
   }
 
   /** Marks every live session as one that has to be told, and says how many there are. */
@@ -55,10 +59,13 @@ export class AgentStore {
     return this.#storage.sql.exec('UPDATE sessions SET pending = 1 WHERE until_ms > ?', nowMs).rowsWritten;
   }
 
-  /** Some of those that still have to be told. */
+  /** Some of those that still have to be told. Any: those that never answer must not stand before the others. */
   pending(limit: number): { readonly issuer: string; readonly sid: string }[] {
     return this.#storage.sql
-      .exec<{ issuer: string; sid: string }>('SELECT issuer, sid FROM sessions WHERE pending = 1 LIMIT ?', limit)
+      .exec<{ issuer: string; sid: string }>(
+        'SELECT issuer, sid FROM sessions WHERE pending = 1 ORDER BY random() LIMIT ?',
+        limit,
+      )
       .toArray();
   }
 

@@ -4,7 +4,7 @@ import { reset, runDurableObjectAlarm, runInDurableObject } from 'cloudflare:tes
 import { afterEach, describe, expect, it } from 'vitest';
 import type { AgentObject } from '../../src/agent/agent-object.ts';
 import type { ControlObject } from '../../src/control/control-object.ts';
-import { MAX_REVOKED_AGENTS } from '../../src/limits.ts';
+import { AGENT_REVOCATIONS_AT_ONCE, MAX_REVOKED_AGENTS } from '../../src/limits.ts';
 import type { AgentRevocation } from '../../src/rpc/agent-rpc.ts';
 import type { SessionObject } from '../../src/session/session-object.ts';
 import { digestHex, digestOf } from '../../src/snapshot/digest64.ts';
@@ -107,6 +107,36 @@ describe('revoking an agent', () => {
     expect(await runDurableObjectAlarm(agent())).toBe(true);
     expect(await statusOf('s-1')).toBe('revoked');
     expect(await agentsInHead()).toHaveLength(1);
+  });
+
+  it('comes to the sessions that answer, however many stand before them that never do', async () => {
+    const broken = Array.from({ length: AGENT_REVOCATIONS_AT_ONCE }, (_, index) => `a-${index}`);
+    await Promise.all(broken.map((sid) => live(sid)));
+    await live('z');
+    for (const sid of broken) {
+      await runInDurableObject(sessionOf(sid), async (_instance, state) => {
+        state.storage.kv.put('head', { version: 1 });
+        await state.storage.sync();
+        state.abort('no such session can be loaded');
+      }).catch(() => undefined);
+    }
+    await revoke();
+    for (let turn = 0; turn < 50 && (await statusOf('z')) === 'active'; turn += 1) await runDurableObjectAlarm(agent());
+    expect(await statusOf('z')).toBe('revoked');
+  });
+
+  it('gives up telling sessions that ended long ago', async () => {
+    await live('s-1');
+    await runInDurableObject(agent(), async (_instance, state) => {
+      const endedMs = Date.now() - 2 * HOUR_MS;
+      state.storage.sql.exec('UPDATE sessions SET pending = 1, until_ms = ?', endedMs);
+      const revocation = { agent: AGENT, act: ACT, beforeMs: endedMs, untilMs: endedMs, sessions: 1, listed: true };
+      state.storage.kv.put('revocation', revocation);
+      await state.storage.setAlarm(Date.now() + 60_000);
+    });
+    await runDurableObjectAlarm(agent());
+    expect(await runDurableObjectAlarm(agent())).toBe(false);
+    expect(await statusOf('s-1')).toBe('active');
   });
 
   it('revokes the sessions also where the head has no room for the agent', async () => {
