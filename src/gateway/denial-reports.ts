@@ -22,6 +22,7 @@ export interface ReportPorts {
 
 /** Refusals since the window's first one, which was told. */
 interface Window {
+  readonly openedMs: number;
   count: number;
   firstMs: number;
   lastMs: number;
@@ -41,12 +42,13 @@ export class DenialReports {
     const key = `${refusal.session} ${refusal.code} ${refusal.route}`;
     const now = this.#ports.now();
     const open = this.#windows.get(key);
-    if (open !== undefined && now - open.firstMs < 2 * DENIAL_REPORT_WINDOW_MS) {
+    if (open !== undefined && now - open.openedMs < 2 * DENIAL_REPORT_WINDOW_MS) {
+      if (open.count === 0) open.firstMs = now;
       open.count += 1;
       open.lastMs = now;
       return;
     }
-    this.#windows.set(key, { count: 0, firstMs: now, lastMs: now });
+    this.#windows.set(key, { openedMs: now, count: 0, firstMs: now, lastMs: now });
     background(this.#report(key, refusal, now));
   }
 

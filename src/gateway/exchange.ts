@@ -189,9 +189,10 @@ export class Exchange {
     }
     if (status >= 400) {
       this.#settle({ how: 'upstream-error', status });
-      return answer(this.#pass(body, () => undefined));
+      return answer(this.#pass(body, headers, () => undefined));
     }
-    if (this.#meter.reading().ended) return answer(this.#pass(body, (end) => this.#settle(this.#passageEnding(end))));
+    if (this.#meter.reading().ended)
+      return answer(this.#pass(body, headers, (end) => this.#settle(this.#passageEnding(end))));
     if (isEventStream(headers)) return answer(this.#stream(body));
     return this.#whole(response, answer);
   }
@@ -253,14 +254,19 @@ export class Exchange {
   }
 
   /** Bytes whose price does not depend on them: passed as they come, within a bound, without the provider's key. */
-  #pass(body: ReadableStream<Uint8Array>, ended: (end: PassageEnd) => void): ReadableStream<Uint8Array> {
-    const { screen } = this.#parts;
+  #pass(
+    body: ReadableStream<Uint8Array>,
+    headers: Headers,
+    ended: (end: PassageEnd) => void,
+  ): ReadableStream<Uint8Array> {
+    const { screen, route, call } = this.#parts;
     this.#visible = true;
     let guard: AnswerGuard | null = null;
     return boundedPassage(body, {
       maxBytes: MAX_PASSED_ANSWER_BYTES,
       secrets: this.#secrets(),
       guard: (cut) => (guard = new AnswerGuard({ screen, watch: () => this.#watch(), cut })),
+      lastWords: isEventStream(headers) ? (denial) => route.protocol.cut(denial, call) : null,
       ended: (end) => {
         guard?.stop();
         if (end.redacted) this.#parts.alert('provider-key-echoed');

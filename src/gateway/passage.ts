@@ -84,6 +84,7 @@ export type PassageEnd = { readonly redacted: boolean } & (
 /**
  * Passes a body on as it comes. `ended` is called once. A body that breaks, is larger than allowed or is cut ends in an
  * error for the client: its bytes have no other way to say that they are not all. `guard` is told how to cut it.
+ * `lastWords`: what a stream of events says then instead, as text.
  */
 export function boundedPassage(
   body: ReadableStream<Uint8Array>,
@@ -91,6 +92,7 @@ export function boundedPassage(
     readonly maxBytes: number;
     readonly secrets: readonly string[];
     readonly guard: (cut: (denial: Denial) => void) => void;
+    readonly lastWords: ((denial: Denial) => string) | null;
     readonly ended: (end: PassageEnd) => void;
   },
 ): ReadableStream<Uint8Array> {
@@ -107,7 +109,11 @@ export function boundedPassage(
     {
       start(controller) {
         options.guard((denial) => {
-          controller.error(new Error(`the answer was cut: ${denial.code}`));
+          if (options.lastWords === null) controller.error(new Error(`the answer was cut: ${denial.code}`));
+          else {
+            controller.enqueue(new TextEncoder().encode(options.lastWords(denial)));
+            controller.close();
+          }
           void reader.cancel().catch(() => undefined);
           end({ how: 'cut', denial });
         });

@@ -25,6 +25,11 @@ export function anthropicError(denial: Denial): string {
   return `${END_OF_EVENT}event: error\ndata: ${JSON.stringify(event)}\n\n`;
 }
 
+/** A tool's own events: an `error` event, as whoever reads server-sent events would name it. */
+export function toolError(denial: Denial): string {
+  return `${END_OF_EVENT}event: error\ndata: ${JSON.stringify({ error: openaiError(denial) })}\n\n`;
+}
+
 /** What Google calls the reasons for a cut; the rest is about an exhausted limit. */
 const GOOGLE_STATUS: ReadonlyMap<string, { readonly code: number; readonly status: string }> = new Map([
   ['session-revoked', { code: 401, status: 'UNAUTHENTICATED' }],

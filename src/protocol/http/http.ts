@@ -4,6 +4,7 @@ import type { Fee } from '../../policy/policy.ts';
 import { fixedPriceCall } from '../free-call.ts';
 import { globMatches } from '../glob.ts';
 import type { Call, Protocol } from '../protocol.ts';
+import { toolError } from '../stream-error.ts';
 
 export const http: Protocol = {
   requestHeaders: [
@@ -51,9 +52,7 @@ export const http: Protocol = {
     );
   },
 
-  cut() {
-    return '';
-  },
+  cut: toolError,
 };
 
 /**
