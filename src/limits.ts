@@ -206,6 +206,8 @@ export const MAX_SWITCHES_BYTES = 12 * KIB;
 export const MAX_DRILL_SWITCHES_BYTES = 2 * KIB;
 /** A preview asks this many sessions what they have spent, and says how many answered: a free account allows 50 calls. */
 export const MAX_SESSIONS_PREVIEWED = 256;
+/** A session that has not answered a preview by then is left out of it: eight times that is within an operator's patience. */
+export const PREVIEW_ANSWER_TIMEOUT_MS = 2 * SECOND;
 /** What a preview calls the last minute. */
 export const PREVIEW_WINDOW_MS = MINUTE;
 

@@ -120,7 +120,7 @@ async function describeOrNull(
   session: SessionRef,
 ): Promise<{ session: SessionRef; answer: SessionAnswer | null }> {
   try {
-    return { session, answer: await objectOf(parts, session).describe() };
+    return { session, answer: await reach(objectOf(parts, session).describe(), 'the session') };
   } catch (error) {
     parts.log({
       event: 'session-unreachable',

@@ -6,6 +6,7 @@ import { sessionName } from '../rpc/session-name.ts';
 import {
   CHECKPOINT_EVERY_MS,
   MAX_LOG_LINES_PER_PAGE,
+  PREVIEW_ANSWER_TIMEOUT_MS,
   PREVIEW_WINDOW_MS,
   PUBLISH_EVERY_MS,
   PUBLISH_RETRY_MS,
@@ -25,6 +26,7 @@ import type {
   SessionListRequest,
 } from '../rpc/control-rpc.ts';
 import type { DeployedFile, PolicyState, PolicyVersion, SetPolicy } from '../rpc/policy-rpc.ts';
+import { within } from '../rpc/deadline.ts';
 import { isRelayName } from '../rpc/region.ts';
 import { relayClient, type RelayNamespace } from '../rpc/relay-client.ts';
 import type { SignedHead } from '../rpc/relay-rpc.ts';
@@ -195,7 +197,10 @@ export class ControlObject extends DurableObject<Env> implements ControlRpc {
     return preview(request, {
       live: this.#store.liveSessions(Date.now()),
       spent: ({ issuer, sid }, routes) =>
-        sessionClient(this.env.SESSION, sessionName(issuer, sid)).spent({ withinMs: PREVIEW_WINDOW_MS, routes }),
+        within(
+          sessionClient(this.env.SESSION, sessionName(issuer, sid)).spent({ withinMs: PREVIEW_WINDOW_MS, routes }),
+          PREVIEW_ANSWER_TIMEOUT_MS,
+        ),
     });
   }
 
@@ -269,9 +274,10 @@ export class ControlObject extends DurableObject<Env> implements ControlRpc {
   /** Tidies up and publishes to KV, at most once a second: KV takes one write per second and key. */
   override async alarm(): Promise<void> {
     const now = Date.now();
-    let nextMs = Math.min(now + REVOCATION_SWEEP_MS, this.#switches.nextEndMs());
+    let nextMs = now + REVOCATION_SWEEP_MS;
     try {
       this.#switches.dropEnded(now);
+      nextMs = Math.min(nextMs, this.#switches.nextEndMs());
       this.#agents.dropEnded(now);
       this.#drills.alertOverdue(now);
       this.#revocations.dropExpired(now);

@@ -11,8 +11,11 @@ const ASKED_AT_ONCE = 32;
 export interface PreviewParts {
   /** Newest first. */
   readonly live: Iterable<IndexedSession>;
-  /** Whole micro-USD that a session was charged within the last minute, on those routes or, with null, on all. */
-  readonly spent: (session: IndexedSession, routes: readonly string[] | null) => Promise<number>;
+  /**
+   * Whole micro-USD that a session was charged within the last minute, on those routes or, with null, on all. Null, or
+   * rejects, where it does not answer.
+   */
+  readonly spent: (session: IndexedSession, routes: readonly string[] | null) => Promise<number | null>;
 }
 
 /** Counts exactly, as far as the index knows; asks the newest `MAX_SESSIONS_PREVIEWED` what they have spent. */
@@ -28,7 +31,7 @@ export async function preview(request: PreviewRequest, { live, spent }: PreviewP
   const answers: number[] = [];
   for (let at = 0; at < asked.length; at += ASKED_AT_ONCE) {
     const some = await Promise.allSettled(asked.slice(at, at + ASKED_AT_ONCE).map((session) => spent(session, routes)));
-    answers.push(...some.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value] : [])));
+    for (const answer of some) if (answer.status === 'fulfilled' && answer.value !== null) answers.push(answer.value);
   }
   const spentLastMinuteMicroUsd = answers.reduce((sum, microUsd) => sum + microUsd, 0);
   return { liveSessions, spentLastMinuteMicroUsd, sessionsAsked: answers.length };

@@ -103,6 +103,16 @@ describe('the control object', () => {
     expect(await control().revoke({ ...revoked, sid: 'ended', untilMs: Date.now() - 1 })).toEqual({ epoch: 1 });
   });
 
+  it('does not wake again at once for a switch that has ended: KV takes one write a second', async () => {
+    const act = { by: 'ann', owner: 'ann', roles: ['operator'], reason: 'test' };
+    const name = { level: 'customer', target: 'acme', namespace: 'live' } as const;
+    await control().pull({ ...name, untilMs: Date.now() + 5_000, act });
+    vi.setSystemTime(Date.now() + 6_000);
+    expect(await runDurableObjectAlarm(control())).toBe(true);
+    const alarmMs = await runInDurableObject(control(), (_instance, state) => state.storage.getAlarm());
+    expect(alarmMs).toBeGreaterThan(Date.now());
+  });
+
   it('publishes its list to KV, signed, by its alarm', async () => {
     await control().revoke({ issuer: 'fusebox', sid: 'listed', untilMs: Date.now() + 60_000, act: ACT });
     expect(await runDurableObjectAlarm(control())).toBe(true);
