@@ -150,10 +150,13 @@ const cursor = z
   .max(MAX_CURSOR_CHARS, says('is not a cursor'))
   .meta({ description: "The last page's next_cursor." });
 
+/** As control/control-store.ts makes them: when a session was created, its issuer and its id. */
+const LIST_CURSOR = /^\d{1,16}~[^~]{1,128}~[^~]{1,128}$/;
+
 export const listQuery = group({
   agent: id('Only sessions of this agent.').optional(),
   status: choice(SESSION_STATUSES, 'Only sessions in this state.').optional(),
-  cursor: cursor.optional(),
+  cursor: cursor.refine((written) => LIST_CURSOR.test(written), says('is not a cursor')).optional(),
 });
 
 export const ledgerQuery = group({

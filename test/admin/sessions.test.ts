@@ -272,7 +272,7 @@ describe('GET /admin/sessions', () => {
     ]);
   });
 
-  it.each(['status=dead', 'agent=a%20b', 'cursor=', 'agent=a&agent=b', 'limit=5'])('refuses ?%s', async (query) => {
+  it.each(['status=dead', 'agent=a%20b', 'cursor=', 'cursor=zzz', 'agent=a&agent=b', 'limit=5'])('refuses ?%s', async (query) => {
     expect(await refusal(world.call('GET', `/admin/sessions?${query}`))).toContain('400 bad-request');
   });
 });

@@ -271,11 +271,11 @@ function fakeControl(
     },
     async list({ agent, cursor, limit }) {
       touch('list');
-      const from = Number(cursor ?? 0);
+      const from = Number((cursor ?? '0').split('~')[0]);
       const all = world.index.filter((session) => agent === null || session.agent === agent);
       return {
         sessions: all.slice(from, from + limit),
-        nextCursor: from + limit < all.length ? String(from + limit) : null,
+        nextCursor: from + limit < all.length ? `${from + limit}~fusebox~s` : null,
       };
     },
     async revoke(session) {
