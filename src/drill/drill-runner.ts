@@ -45,18 +45,21 @@ const METHOD =
   'runs all the time. Switches are pulled at the control object in the namespace of drills and reach that isolate as every ' +
   'other: no shortcut is taken. Times are from the decision to what the caller sees.';
 
-/** Runs the whole drill: about half a minute where everything works, some minutes at most. Never rejects for what it finds. */
+/**
+ * Runs the whole drill: about half a minute where everything works, some minutes at most. Never rejects: what cannot be
+ * drilled has failed, and is in the evidence.
+ */
 export async function runDrill(order: DrillOrder, ports: DrillPorts): Promise<DrillReport> {
   const startedMs = ports.now();
   const drill = new Drill(order, ports);
   const narrow = KILL_LEVELS.filter((level) => level !== 'global');
   const stops: DrilledStop[] = await Promise.all([
-    ...narrow.map((level) => drill.level(level)),
-    drill.session(),
-    drill.halt(),
+    ...narrow.map((level) => drill.attempt(level, () => drill.level(level))),
+    drill.attempt('session', () => drill.session()),
+    drill.attempt('halt', () => drill.halt()),
   ]);
   // It stops the subjects of all others, so it comes after them.
-  stops.unshift(await drill.level('global'));
+  stops.unshift(await drill.attempt('global', () => drill.level('global')));
   const checks = [...ports.authorisation(), await drill.logged()];
   return {
     id: order.id,
@@ -87,6 +90,24 @@ class Drill {
   constructor(order: DrillOrder, ports: DrillPorts) {
     this.#order = order;
     this.#ports = ports;
+  }
+
+  /** What a stop's drill saw; a failed one where a part that it needs could not be asked. */
+  async attempt(stop: DrilledStop['stop'], run: () => Promise<DrilledStop>): Promise<DrilledStop> {
+    const begunMs = this.#ports.now();
+    try {
+      return await run();
+    } catch (error) {
+      return judged({
+        stop,
+        target: stop === 'session' || stop === 'halt' ? stop : switchOf(this.#order.id, stop).target,
+        decided_at: timestamp(begunMs),
+        refused_after_ms: null,
+        stream_cut_after_ms: null,
+        recovered_after_ms: null,
+        checks: [check('it could be drilled to its end', false, String(error))],
+      });
+    }
   }
 
   /** Pulls and lifts a kill switch of that level. */
@@ -174,14 +195,20 @@ class Drill {
 
   /** What the deployment's log has to say of all this. */
   async logged(): Promise<DrillCheck> {
-    const events = await this.#ports.control.drillEvents(this.#order.id);
+    const what = 'every pull and lift is in the log, refused lifts too';
+    let events: readonly string[];
+    try {
+      events = await this.#ports.control.drillEvents(this.#order.id);
+    } catch (error) {
+      return check(what, false, String(error));
+    }
     const count = (event: string): number => events.filter((logged) => logged === event).length;
     const pulled = count('kill-switch.pulled');
     const lifted = count('kill-switch.lifted');
     const refused = count('kill-switch.lift-refused');
     const wanted = KILL_LEVELS.length;
     return check(
-      'every pull and lift is in the log, refused lifts too',
+      what,
       pulled === wanted && lifted === wanted && refused >= 3,
       `${pulled} pulled, ${lifted} lifted, ${refused} lifts refused`,
     );
