@@ -42,7 +42,8 @@ export class Relay implements RelayRpc {
 
   async head({ confirmedWithinMs }: { readonly confirmedWithinMs: number }): Promise<SignedHead | null> {
     const { now } = this.#parts;
-    const isConfirmed = now() - this.#confirmedMs <= Math.min(confirmedWithinMs, RELAY_CONFIRMED_MS);
+    // After our clock was set back nobody knows how long ago it was.
+    const isConfirmed = Math.abs(now() - this.#confirmedMs) <= Math.min(confirmedWithinMs, RELAY_CONFIRMED_MS);
     const hasJustFailed = Math.abs(now() - this.#failedMs) < RELAY_RETRY_MS;
     if (!isConfirmed && !hasJustFailed) await (this.#asking ??= this.#ask().finally(() => (this.#asking = null)));
     return this.#held;
@@ -85,7 +86,9 @@ export class Relay implements RelayRpc {
     // A copy: an answer of another object, kept as it came, would keep that object in memory for as long.
     this.#held = { head, epoch, asOfMs };
     // A clock that is ahead of ours must not make us confirmed for longer.
-    this.#confirmedMs = Math.max(this.#confirmedMs, Math.min(asOfMs, this.#parts.now()));
+    const nowMs = this.#parts.now();
+    const confirmedMs = Math.min(asOfMs, nowMs);
+    this.#confirmedMs = nowMs < this.#confirmedMs ? confirmedMs : Math.max(this.#confirmedMs, confirmedMs);
   }
 
   async #load(name: string): Promise<Uint8Array | null> {

@@ -112,9 +112,12 @@ export class EdgeSnapshot {
     return this.#snapshot?.head.epoch ?? null;
   }
 
-  /** Milliseconds since the control object confirmed what is held; null before the first head. */
+  /**
+   * Milliseconds since the control object confirmed what is held; null before the first head. A clock that was set back
+   * makes it older, not younger: how old it is nobody knows any more.
+   */
   ageMs(): number | null {
-    return this.#snapshot === null ? null : Math.max(0, this.#sources.now() - this.#confirmedMs);
+    return this.#snapshot === null ? null : Math.abs(this.#sources.now() - this.#confirmedMs);
   }
 
   freshness(): Freshness {
@@ -199,7 +202,7 @@ export class EdgeSnapshot {
     const freshness = this.freshness();
     if (freshness === 'stale') return now - this.#failedMs >= STALE_RETRY_MS || now < this.#failedMs;
     // Counted by when they began: the platform cancels a request whose client went away, and its end never comes.
-    const recent = this.#askedMs.filter((atMs) => now - atMs < REFRESH_WINDOW_MS);
+    const recent = this.#askedMs.filter((atMs) => Math.abs(now - atMs) < REFRESH_WINDOW_MS);
     if (recent.length >= (freshness === 'fresh' ? 1 : MAX_REFRESHES_AT_ONCE)) return false;
     this.#askedMs = [...recent, now];
     return true;
@@ -277,8 +280,10 @@ export class EdgeSnapshot {
     // A clock that is ahead of ours must not make us fresh for longer, and what it said once not fresh again.
     if (head.asOfMs <= this.#asOfMs) return;
     this.#asOfMs = head.asOfMs;
-    const confirmedMs = Math.min(head.asOfMs, this.#sources.now());
-    if (confirmedMs <= this.#confirmedMs) return;
+    const nowMs = this.#sources.now();
+    const confirmedMs = Math.min(head.asOfMs, nowMs);
+    const wasSetBack = nowMs < this.#confirmedMs;
+    if (confirmedMs <= this.#confirmedMs && !wasSetBack) return;
     this.#confirmedMs = confirmedMs;
     this.#confirmedBy = source;
     const { refreshMs } = this.#sources.rules();

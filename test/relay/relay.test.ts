@@ -55,6 +55,15 @@ beforeEach(() => {
 });
 
 describe('a relay', () => {
+  it('asks also where its clock was set back: it does not know any more when it was told', async () => {
+    await relay.head(NEAR);
+    world.epoch = 2;
+    world.nowMs -= 600_000;
+    expect((await relay.head(NEAR))?.epoch).toBe(2);
+    await relay.head(NEAR);
+    expect(world.asked).toHaveLength(2);
+  });
+
   it('answers by itself while the control object has confirmed its head a moment ago, and then asks it first', async () => {
     expect((await relay.head(NEAR))?.epoch).toBe(1);
     world.epoch = 2;

@@ -95,7 +95,17 @@ describe('how fresh the copy is', () => {
     expect(world.snapshot.freshness()).toBe('stale');
   });
 
-  it('is not made fresh again by what such a clock has said before', async () => {
+  it('is not kept fresh by a clock that was set back', async () => {
+    world.relay.head = current(world);
+    await world.refresh();
+    world.nowMs -= 600_000;
+    expect([world.snapshot.freshness(), world.snapshot.refreshIsDue()]).toEqual(['stale', true]);
+    world.relay.head = revoking(['fusebox~a'], { epoch: 2, asOfMs: START_MS + 1_000 });
+    await world.refresh();
+    expect([world.snapshot.freshness(), world.refusal('fusebox~a')]).toEqual(['fresh', 'session-revoked']);
+  });
+
+  it('is not made fresh again by what a clock that is ahead has said before', async () => {
     const ahead = current(world, { asOfMs: world.nowMs + 3_600_000 });
     for (const place of [world.relay, world.control, world.kv]) place.head = ahead;
     for (let seconds = 0; seconds <= 60; seconds += 20) {
