@@ -137,6 +137,8 @@ export const MAX_REVOCATIONS = 2_000_000;
 export const MAX_REVOKED_AGENTS = 256;
 /** Blobs of revocations that an isolate holds: those of its head, and those of the one before until these are loaded. */
 export const MAX_EDGE_BLOB_BYTES = 40 * MIB;
+/** Lists of at most MAX_RECENT_REVOCATIONS that heads carried, searched until the blobs that took them in are here. */
+export const MAX_CARRIED_LISTS = 32;
 /** One place that may have a blob is waited for so long, 16 MB at the most; there are three. */
 export const BLOB_ANSWER_TIMEOUT_MS = 4 * SECOND;
 /** A blob load that has said nothing for so long was lost with the request that it ran under. */

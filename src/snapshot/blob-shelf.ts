@@ -1,16 +1,18 @@
 // Which blobs of revocations an isolate holds, which it lacks, and which it may let go. Pure: the clock comes in, the
 // loading is the client's.
-import { BLOB_LOAD_TIMEOUT_MS, BLOB_RETRY_MS, MAX_EDGE_BLOB_BYTES } from '../limits.ts';
-import type { DigestList } from './revocation-list.ts';
+import { BLOB_LOAD_TIMEOUT_MS, BLOB_RETRY_MS, MAX_CARRIED_LISTS, MAX_EDGE_BLOB_BYTES } from '../limits.ts';
+import { type DigestList, NO_DIGESTS } from './revocation-list.ts';
 
 export class BlobShelf {
   readonly #held = new Map<string, DigestList>();
   /** When a load began, or when the next may, by digest. */
   readonly #notBeforeMs = new Map<string, number>();
   #named: readonly string[] = [];
+  /** What heads carried themselves before it went into a blob, until all blobs are here. */
+  #carried: readonly DigestList[] = [];
   #lists: readonly DigestList[] = [];
 
-  /** What is searched: the blobs of the head, and those of the one before until all of the head's are here. */
+  /** What is searched: the blobs of the head, and what was searched before them until all of the head's are here. */
   get lists(): readonly DigestList[] {
     return this.#lists;
   }
@@ -20,9 +22,10 @@ export class BlobShelf {
     return this.#named.every((digest) => this.#held.has(digest));
   }
 
-  /** Says which blobs the head names now. */
-  name(digests: readonly string[]): void {
+  /** Says which blobs the head names now, and what it does not carry itself any more. */
+  name(digests: readonly string[], carriedNoMore: DigestList = NO_DIGESTS): void {
     this.#named = digests;
+    if (carriedNoMore.count > 0) this.#carried = [...this.#carried, carriedNoMore].slice(-MAX_CARRIED_LISTS);
     for (const digest of this.#notBeforeMs.keys()) if (!digests.includes(digest)) this.#notBeforeMs.delete(digest);
     this.#settle();
   }
@@ -54,6 +57,7 @@ export class BlobShelf {
     if (this.isComplete || heldBytes > MAX_EDGE_BLOB_BYTES) {
       for (const digest of this.#held.keys()) if (!this.#named.includes(digest)) this.#held.delete(digest);
     }
-    this.#lists = [...this.#held.values()];
+    if (this.isComplete) this.#carried = [];
+    this.#lists = [...this.#held.values(), ...this.#carried];
   }
 }

@@ -43,6 +43,17 @@ export function positionOf({ count, view }: DigestList, { high, low }: Digest64)
   return -1;
 }
 
+/** Those of a list that another one does not have. */
+export function without({ count, view }: DigestList, other: DigestList): DigestList {
+  const left: Digest64[] = [];
+  for (let index = 0; index < count; index += 1) {
+    const at = index * BYTES_PER_DIGEST;
+    const digest = { high: view.getUint32(at), low: view.getUint32(at + 4) };
+    if (positionOf(other, digest) < 0) left.push(digest);
+  }
+  return digestListOf(packDigests(left)) ?? NO_DIGESTS;
+}
+
 /** Packs digests: sorted, without repetitions. */
 export function packDigests(digests: readonly Digest64[]): Uint8Array<ArrayBuffer> {
   const sorted = digests.toSorted(compareDigests);

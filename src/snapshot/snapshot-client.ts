@@ -24,7 +24,7 @@ import { BlobShelf } from './blob-shelf.ts';
 import { type BlobSource, loadBlob } from './blob.ts';
 import { type DrillRecord, type Head, policyBlobName, revokedBlobName } from './head.ts';
 import type { SnapshotKv } from './kv-client.ts';
-import { digestListOf } from './revocation-list.ts';
+import { digestListOf, NO_DIGESTS, without } from './revocation-list.ts';
 import { type HeadRefusal, verifyHead } from './signed-head.ts';
 import { type ScreenedCaller, type ScreenedPlace, type Snapshot, snapshotOf, verdictOf } from './snapshot.ts';
 
@@ -274,8 +274,12 @@ export class EdgeSnapshot {
     const heldEpoch = this.#snapshot?.head.epoch ?? -1;
     if (head.epoch < heldEpoch) return this.#refuse('older', source);
     if (head.epoch > heldEpoch) {
+      const before = this.#snapshot?.recent ?? NO_DIGESTS;
       this.#snapshot = snapshotOf(head);
-      this.#blobs.name(head.revoked.blobs.map(({ digest }) => digest));
+      this.#blobs.name(
+        head.revoked.blobs.map(({ digest }) => digest),
+        without(before, this.#snapshot.recent),
+      );
     }
     // A clock that is ahead of ours must not make us fresh for longer, and what it said once not fresh again.
     if (head.asOfMs <= this.#asOfMs) return;

@@ -1,5 +1,5 @@
 import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { MAX_HEAD_BYTES, STALE_RETRY_MS } from '../../src/limits.ts';
+import { BLOB_RETRY_MS, MAX_HEAD_BYTES, STALE_RETRY_MS } from '../../src/limits.ts';
 import type { KeyRing } from '../../src/signing/signing-keys.ts';
 import { policyBlobName, revokedBlobName } from '../../src/snapshot/head.ts';
 import { digestOf } from '../../src/snapshot/digest64.ts';
@@ -316,6 +316,21 @@ describe('what stands against a session', () => {
 });
 
 describe('a blob of revocations', () => {
+  it('that takes in what heads carried until then does not let it go before it is here', async () => {
+    const { head, bytes, name } = await withBlob('fusebox~a', 'fusebox~b');
+    world.relay.head = revoking(['fusebox~a'], { asOfMs: world.nowMs });
+    await world.refresh();
+    world.nowMs += 5_001;
+    world.relay.head = { ...head, epoch: 2, asOfMs: world.nowMs };
+    await world.refresh();
+    expect([world.snapshot.epoch, world.refusal('fusebox~a')]).toEqual([2, 'session-revoked']);
+    world.nowMs += BLOB_RETRY_MS;
+    world.kv.blobs.set(name, bytes);
+    world.relay.head = { ...head, epoch: 2, asOfMs: world.nowMs };
+    await world.refresh();
+    expect([world.snapshot.health().revocations, world.refusal('fusebox~a')]).toEqual([2, 'session-revoked']);
+  });
+
   it('is loaded in the background: nobody waits for it, and the head holds meanwhile', async () => {
     const { bytes, name, head } = await withBlob('fusebox~a');
     world.relay.head = { ...head, revoked: { ...head.revoked, recent: recent('fusebox~b') } };
