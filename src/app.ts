@@ -150,7 +150,9 @@ export function createApp(
       if (isReserved(request.url)) return Promise.resolve(web.fetch(request, env, executionContext(lifetime)));
       return serveRoute(request, gateway, lifetime).catch(failed);
     },
-    started: () => reportPolicy(config, control()),
+    started: async () => {
+      if (!(await isKnown(ground.deployed.digest, snapshot))) await reportPolicy(config, control());
+    },
     daily: (lifetime) => drillWhenDue(admin, (work) => lifetime.waitUntil(work)),
   };
 }
@@ -170,6 +172,13 @@ function drillHealth(drill: DrillRecord, nowMs: number): Readonly<Record<string,
 /** Where a run-time version of the policy stands in the way of the deployed file: both, by their digests. */
 function driftOf(runTime: string | null, deployed: string): { run_time: string; deployed: string } | null {
   return runTime === null || runTime === deployed ? null : { run_time: runTime, deployed };
+}
+
+/** Whether the head names that file, once there is one: right after a deploy all isolates start within a minute or two. */
+async function isKnown(digest: string, snapshot: EdgeSnapshot): Promise<boolean> {
+  for (let waitedMs = 0; snapshot.epoch === null && waitedMs < FIRST_HEAD_WAIT_MS; waitedMs += FIRST_HEAD_POLL_MS)
+    await sleep(FIRST_HEAD_POLL_MS);
+  return snapshot.health().deployedPolicy === digest;
 }
 
 /** Tells the control object which policy this Worker was deployed with. Never rejects: the next isolate tells it too. */
@@ -194,6 +203,10 @@ function accessKeySource({ policy }: Config, now: () => number): AccessKeyOf {
 function executionContext(lifetime: Lifetime): ExecutionContext {
   return { waitUntil: (work) => lifetime.waitUntil(work), passThroughOnException: () => {}, props: {} };
 }
+
+/** The first request of an isolate asks for the head. */
+const FIRST_HEAD_WAIT_MS = 5_000;
+const FIRST_HEAD_POLL_MS = 100;
 
 const RESERVED: ReadonlySet<string> = new Set(RESERVED_ROUTE_NAMES);
 

@@ -22,6 +22,8 @@ export default {
   /** The daily trigger of wrangler.toml. */
   async scheduled(_controller: ScheduledController, env: Env, context: ExecutionContext): Promise<void> {
     const made = app ?? (await make({}, env, context));
+    // A trigger does not say where it runs: what requests are served by is made by the first of them.
+    app = null;
     if (typeof made !== 'string') await made.daily(context);
   },
 };

@@ -199,6 +199,16 @@ export const MAX_RELAYS = 256;
 /** Blobs that a relay keeps: the whole list at its most, and half of one that is being replaced. */
 export const MAX_RELAY_BLOB_BYTES = 24 * MIB;
 
+// The index of sessions
+/** A session is listed this long after its end, and some. By its id its own object answers for ever. */
+export const INDEX_KEPT_MS = 90 * 24 * 60 * MINUTE;
+/** Between two turns of dropping old rows, while there are more. */
+export const INDEX_SWEEP_AGAIN_MS = 5 * SECOND;
+/** Rows that are read, or dropped, in one turn. */
+export const LIVE_PAGE_ROWS = 5_000;
+/** An object may have 10 GB. Past this nothing is issued any more, so that what stops things can still be written. */
+export const MAX_INDEX_BYTES = 8 * 1024 * MIB;
+
 // Kill switches
 /** Lifting a global one takes a second person within this: long enough to be found, too short to be forgotten. */
 export const LIFT_CONFIRM_WITHIN_MS = 15 * MINUTE;

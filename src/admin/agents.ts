@@ -1,7 +1,7 @@
 // The calls on agents: revoke every session of one. Its object carries it out.
 import { isId } from '../policy/grammar.ts';
 import { timestamp } from '../http/timestamp.ts';
-import { CLOCK_SKEW_EXPIRY_SECONDS } from '../limits.ts';
+import { CLOCK_SKEW_EXPIRY_SECONDS, MAX_SESSION_TTL_SECONDS } from '../limits.ts';
 import { adminRoute, type AdminRoute, json, reach } from './route.ts';
 import { agentRevokedAnswer, noQuery, reasonBody } from './schemas.ts';
 
@@ -22,8 +22,8 @@ export const agentRoutes: readonly AdminRoute[] = [
     async handle({ body, params, act }, { parts, background }) {
       const agent = params['id'] ?? '';
       if (!isId(agent)) return { code: 'bad-request', detail: 'The id in the path is not that of an agent.' };
-      const { ttlSecondsMax } = parts.policy().sessions;
-      const untilMs = parts.now() + (ttlSecondsMax + CLOCK_SKEW_EXPIRY_SECONDS) * 1_000;
+      // Not the policy's longest session: it may have been longer when a credential was issued.
+      const untilMs = parts.now() + (MAX_SESSION_TTL_SECONDS + CLOCK_SKEW_EXPIRY_SECONDS) * 1_000;
       const revocation = await reach(
         parts.agent(agent).revoke({ agent, act: act(body.reason), untilMs }),
         "the agent's object",

@@ -14,6 +14,7 @@ import {
   UNTOLD_AT_ONCE,
   UNTOLD_PER_TURN,
   UNTOLD_RETRY_MS,
+  INDEX_SWEEP_AGAIN_MS,
 } from '../limits.ts';
 import type {
   ControlRpc,
@@ -43,7 +44,7 @@ import type {
   SwitchAct,
   SwitchName,
 } from '../rpc/kill-switch.ts';
-import type { AuditPage } from '../rpc/session-rpc.ts';
+import type { AuditPage, SignedRow } from '../rpc/session-rpc.ts';
 import { type SessionNamespace, sessionClient } from '../rpc/session-client.ts';
 import { type AuditEntry, controlLog } from '../audit/chain.ts';
 import { ControlStore } from './control-store.ts';
@@ -116,6 +117,7 @@ export class ControlObject extends DurableObject<Env> implements ControlRpc {
         switches: (nowMs) => this.#switches.forHead(nowMs),
         agents: (nowMs) => this.#agents.all(nowMs),
         policy: () => this.#policies.runTimeDigest(),
+        deployed: () => this.#policies.deployedDigest(),
         policyText: (digest) => this.#policies.text(digest),
         drill: () => this.#drills.forHead(),
       },
@@ -127,6 +129,8 @@ export class ControlObject extends DurableObject<Env> implements ControlRpc {
   }
 
   async record(session: IndexedSession): Promise<void> {
+    // Refused before anything else runs out of room: whoever stops something must always be able to write.
+    if (this.#store.isFull()) throw new Error('the index of sessions is full: nothing more is issued');
     if (!this.#store.recordSession(session)) return;
     const { issuer, sid, agent, customer } = session;
     this.#log.append({ event: 'session.created', session: sessionName(issuer, sid), agent, customer }, Date.now());
@@ -257,8 +261,8 @@ export class ControlObject extends DurableObject<Env> implements ControlRpc {
   }
 
   async audit({ cursor }: { readonly cursor: string | null }): Promise<AuditPage> {
-    if (cursor === null) await this.#signLog();
-    return this.#log.page({ cursor, limit: MAX_LOG_LINES_PER_PAGE });
+    const first = cursor === null ? { signed: await this.#vouch() } : {};
+    return { ...first, ...this.#log.page({ cursor, limit: MAX_LOG_LINES_PER_PAGE }) };
   }
 
   async head(request: { readonly relay?: string } = {}): Promise<SignedHead> {
@@ -281,6 +285,8 @@ export class ControlObject extends DurableObject<Env> implements ControlRpc {
       this.#agents.dropEnded(now);
       this.#drills.alertOverdue(now);
       this.#revocations.dropExpired(now);
+      if (this.#store.dropOld(now)) nextMs = now + INDEX_SWEEP_AGAIN_MS;
+      if (this.#store.isFull()) console.error(JSON.stringify({ event: 'index.full', alert: true }));
       await this.#signLog();
       await this.#publication.publish();
       if (!(await this.#tellRevoked())) nextMs = Date.now() + UNTOLD_RETRY_MS;
@@ -307,6 +313,10 @@ export class ControlObject extends DurableObject<Env> implements ControlRpc {
       if (told.every(({ status }) => status === 'rejected')) return false;
     }
     return untold.length < UNTOLD_PER_TURN;
+  }
+
+  async #vouch(): Promise<SignedRow> {
+    return this.#log.vouch(await loadSigningKeys(this.env.SESSION_SIGNING_KEYS ?? ''), Date.now());
   }
 
   async #signLog(): Promise<void> {

@@ -1,4 +1,5 @@
 // How the index of sessions lies on the control object's disk.
+import { INDEX_KEPT_MS, LIVE_PAGE_ROWS, MAX_INDEX_BYTES } from '../limits.ts';
 import type { IndexedSession, SessionList, SessionListRequest } from '../rpc/control-rpc.ts';
 import type { SessionStatus } from '../rpc/session-rpc.ts';
 
@@ -71,15 +72,45 @@ export class ControlStore {
     return isNew;
   }
 
-  /** Sessions that are neither revoked nor over, newest first, one by one. */
-  *liveSessions(nowMs: number): Generator<IndexedSession> {
-    const rows = this.#storage.sql.exec<SessionRow>(
-      `SELECT * FROM sessions WHERE created_at_ms > ? AND expires_at_ms > ? AND status <> 'revoked'
-       ORDER BY created_at_ms DESC, issuer DESC, sid DESC`,
-      nowMs - MAX_SESSION_LIFE_MS,
-      nowMs,
+  /** Sessions that are neither revoked nor over, newest first, one by one. Lets others be served between pages. */
+  async *liveSessions(nowMs: number): AsyncGenerator<IndexedSession> {
+    let before: Position = NEWEST;
+    for (;;) {
+      const rows = this.#storage.sql
+        .exec<SessionRow>(
+          `SELECT * FROM sessions WHERE (created_at_ms, issuer, sid) < (?, ?, ?) AND created_at_ms > ?
+           ORDER BY created_at_ms DESC, issuer DESC, sid DESC LIMIT ?`,
+          before.createdAtMs,
+          before.issuer,
+          before.sid,
+          nowMs - MAX_SESSION_LIFE_MS,
+          LIVE_PAGE_ROWS,
+        )
+        .toArray();
+      for (const row of rows) if (row.expires_at_ms > nowMs && row.status !== 'revoked') yield sessionOf(row);
+      const last = rows.at(-1);
+      if (last === undefined || rows.length < LIVE_PAGE_ROWS) return;
+      before = { createdAtMs: last.created_at_ms, issuer: last.issuer, sid: last.sid };
+      await new Promise((resolve) => setTimeout(resolve, 0));
+    }
+  }
+
+  /** Forgets some of the sessions that ended so long ago that nobody lists them; true where there may be more. */
+  dropOld(nowMs: number): boolean {
+    const longAgoMs = nowMs - MAX_SESSION_LIFE_MS - INDEX_KEPT_MS;
+    const { rowsWritten } = this.#storage.sql.exec(
+      `DELETE FROM sessions WHERE (created_at_ms, issuer, sid) IN
+         (SELECT created_at_ms, issuer, sid FROM sessions WHERE created_at_ms < ? AND expires_at_ms < ? LIMIT ?)`,
+      longAgoMs,
+      nowMs - INDEX_KEPT_MS,
+      LIVE_PAGE_ROWS,
     );
-    for (const row of rows) yield sessionOf(row);
+    return rowsWritten >= LIVE_PAGE_ROWS;
+  }
+
+  /** Whether what is on disk leaves no room for another session: the rest is for those who stop things. */
+  isFull(): boolean {
+    return this.#storage.sql.databaseSize > MAX_INDEX_BYTES;
   }
 
   /** Newest first. The cursor is the position of the last session of the page before. */
@@ -140,11 +171,13 @@ interface Position {
   readonly sid: string;
 }
 
+const NEWEST: Position = { createdAtMs: Number.MAX_SAFE_INTEGER, issuer: '', sid: '' };
+
 const cursorOf = ({ createdAtMs, issuer, sid }: Position): string => `${createdAtMs}~${issuer}~${sid}`;
 
 /** A cursor that is not ours starts from the newest. */
 function readCursor(cursor: string | null): Position {
   const match = /^(\d{1,16})~([^~]+)~([^~]+)$/.exec(cursor ?? '');
-  if (match === null) return { createdAtMs: Number.MAX_SAFE_INTEGER, issuer: '', sid: '' };
+  if (match === null) return NEWEST;
   return { createdAtMs: Number(match[1]), issuer: match[2] ?? '', sid: match[3] ?? '' };
 }

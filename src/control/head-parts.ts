@@ -12,5 +12,7 @@ export interface HeadParts {
   policy(): string | null;
   /** The text of a run-time policy; null when there is none of that digest. */
   policyText(digest: string): string | null;
+  /** Hex SHA-256 of the policy file last deployed; null while it is not known. */
+  deployed(): string | null;
   drill(): DrillRecord;
 }

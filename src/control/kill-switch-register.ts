@@ -39,8 +39,8 @@ export class KillSwitchRegister {
   pull(request: PullRequest, nowMs: number): PullAnswer {
     const { store, log, changed } = this.#parts;
     const before = inForce(store.find(request), nowMs);
-    if (before === null && !store.hasRoomFor(request, nowMs)) return { pulled: false };
     const pulledSwitch = pull(before, request, nowMs);
+    if (!store.hasRoomFor(pulledSwitch, nowMs)) return { pulled: false };
     store.put(pulledSwitch);
     const event = before === null ? 'kill-switch.pulled' : 'kill-switch.pulled-again';
     log.append({ event, ...nameOf(request), until: timeOf(pulledSwitch.untilMs), ...signed(request.act) }, nowMs);

@@ -3,7 +3,7 @@
 import { type AuditEntry, type ChainHead, genesis, link, type LogName } from '../audit/chain.ts';
 import { signCheckpoint } from '../audit/checkpoint.ts';
 import { checkpointLine } from '../audit/log-format.ts';
-import type { AuditPage } from '../rpc/session-rpc.ts';
+import type { AuditPage, SignedRow } from '../rpc/session-rpc.ts';
 import type { KeyRing } from '../signing/signing-keys.ts';
 
 const SCHEMA = `
@@ -56,6 +56,16 @@ export class LogStore {
     await this.#storage.sync();
     const line = checkpointLine(await signCheckpoint({ ...this.name, ...head, atMs }, keys));
     this.#storage.sql.exec('INSERT OR IGNORE INTO audit_checkpoints (seq, line) VALUES (?, ?)', head.seq, line);
+  }
+
+  /** Signs the log, and answers how far, with the checkpoint that says so: of a log without rows, that it has none. */
+  async vouch(keys: KeyRing, atMs: number): Promise<SignedRow> {
+    await this.sign(keys, atMs);
+    const [last] = this.#storage.sql
+      .exec<{ seq: number; line: string }>('SELECT seq, line FROM audit_checkpoints ORDER BY seq DESC LIMIT 1')
+      .toArray();
+    if (last !== undefined) return last;
+    return { seq: 0, line: checkpointLine(await signCheckpoint({ ...this.name, ...genesis(this.name), atMs }, keys)) };
   }
 
   /** Rows and checkpoints in their order. The cursor is the last row of the page before. */

@@ -39,6 +39,12 @@ export class PolicyRegister {
     return newest?.kind === 'run-time' ? newest.digest : null;
   }
 
+  /** For the head: the file last deployed, once all of it is known here. A Worker that finds its own has nothing to tell. */
+  deployedDigest(): string | null {
+    const digest = this.state().deployed?.digest ?? null;
+    return digest !== null && this.#parts.store.text(digest) !== null ? digest : null;
+  }
+
   /** Puts a version in force, or lets the one in force go. What holds already is not written down again. */
   set({ text, deployed, act }: SetPolicy, nowMs: number): PolicyState {
     const { store, log, changed } = this.#parts;
@@ -77,7 +83,7 @@ export class PolicyRegister {
         { event: 'policy.deploy', digest: file.digest, ended: after === before ? null : before, stands: after },
         nowMs,
       );
-      if (after !== before) changed();
+      changed();
     }
     const isNamed = store.history().some(({ digest }) => digest === file.digest);
     return isNamed && store.text(file.digest) === null;
@@ -85,8 +91,10 @@ export class PolicyRegister {
 
   /** Keeps the text of a deployed file that the history names. */
   keep(text: string): void {
-    const { store } = this.#parts;
+    const { store, changed } = this.#parts;
     const digest = digestOf(text);
-    if (store.history().some((version) => version.digest === digest)) store.keepText(digest, text);
+    if (!store.history().some((version) => version.digest === digest)) return;
+    store.keepText(digest, text);
+    changed();
   }
 }

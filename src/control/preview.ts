@@ -10,7 +10,7 @@ const ASKED_AT_ONCE = 32;
 
 export interface PreviewParts {
   /** Newest first. */
-  readonly live: Iterable<IndexedSession>;
+  readonly live: AsyncIterable<IndexedSession>;
   /**
    * Whole micro-USD that a session was charged within the last minute, on those routes or, with null, on all. Null, or
    * rejects, where it does not answer.
@@ -22,7 +22,7 @@ export interface PreviewParts {
 export async function preview(request: PreviewRequest, { live, spent }: PreviewParts): Promise<Preview> {
   const asked: IndexedSession[] = [];
   let liveSessions = 0;
-  for (const session of live) {
+  for await (const session of live) {
     if (!wouldStop(request, session)) continue;
     liveSessions += 1;
     if (asked.length < MAX_SESSIONS_PREVIEWED) asked.push(session);

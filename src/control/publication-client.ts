@@ -116,6 +116,7 @@ export class Publication {
     const nowMs = now();
     const content = {
       policy: parts.policy(),
+      deployed: parts.deployed(),
       switches: [...parts.switches(nowMs)],
       agents: parts
         .agents(nowMs)

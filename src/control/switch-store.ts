@@ -40,13 +40,17 @@ export class SwitchStore {
     return row === undefined ? null : (JSON.parse(row.pulled) as PulledSwitch);
   }
 
-  /** Whether the head has room for one more. What stops everything always has. */
-  hasRoomFor(name: SwitchName, nowMs: number): boolean {
-    if (name.level === 'global') return true;
-    const { namespace } = name;
-    const others = this.forHead(nowMs).filter((other) => other.level !== 'global' && other.namespace === namespace);
+  /** Whether the head has room for all of them with this one as it will be. What stops everything always has room. */
+  hasRoomFor({ level, target, namespace, untilMs }: KillSwitch, nowMs: number): boolean {
+    if (level === 'global') return true;
+    const others = this.forHead(nowMs).filter(
+      (other) =>
+        other.level !== 'global' &&
+        other.namespace === namespace &&
+        !(other.level === level && other.target === target),
+    );
     const most = namespace === 'drill' ? MAX_DRILL_SWITCHES_BYTES : MAX_SWITCHES_BYTES;
-    return JSON.stringify([...others, { ...name, untilMs: nowMs }]).length <= most;
+    return JSON.stringify([...others, { level, target, namespace, untilMs }]).length <= most;
   }
 
   put(pulled: PulledSwitch): void {

@@ -61,6 +61,7 @@ class MeteredStream {
   readonly #parser: EventSourceParser;
   #event: StreamEvent | null = null;
   #over = false;
+  #reported = false;
   /** Whether this pull has given the client something. */
   #sent = false;
   /** Why the stream is to end, for a reason that is not in its bytes. */
@@ -121,15 +122,23 @@ class MeteredStream {
 
   clientGone(): void {
     // What a client that had stopped reading left unread was generated all the same, and nobody metered it.
-    const stalled = this.#handedOverMs !== null && this.#ports.now() - this.#handedOverMs > STALLED_AFTER_MS;
-    this.#end(stalled ? { how: 'unseen', reason: 'client-aborted' } : { how: 'cut', reason: 'client-aborted' });
+    this.#end(
+      this.#isStalled() ? { how: 'unseen', reason: 'client-aborted' } : { how: 'cut', reason: 'client-aborted' },
+    );
     this.#ports.abort();
   }
 
-  /** Ends a read that may wait for long. */
-  #interrupt(step: Step): void {
+  #isStalled(): boolean {
+    return this.#handedOverMs !== null && this.#ports.now() - this.#handedOverMs > STALLED_AFTER_MS;
+  }
+
+  /** Ends a read that may wait for long. A client that has stopped reading hears of it when it goes on; its hold ends now. */
+  #interrupt(step: { readonly cut: Denial } | { readonly broken: 'upstream-timeout' }): void {
     this.#interruption ??= step;
     void this.#reader.cancel().catch(() => undefined);
+    if (!this.#isStalled()) return;
+    this.#report({ how: 'unseen', reason: 'cut' in step ? cutReason(step.cut) : step.broken });
+    this.#ports.abort();
   }
 
   async #read(): Promise<Step> {
@@ -214,6 +223,13 @@ class MeteredStream {
   #end(ending: Ending): void {
     if (this.#over) return;
     this.#over = true;
+    this.#report(ending);
+  }
+
+  /** Says once how it ended. */
+  #report(ending: Ending): void {
+    if (this.#reported) return;
+    this.#reported = true;
     this.#guard.stop();
     this.#ports.ended(ending);
   }

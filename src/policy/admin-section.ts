@@ -106,5 +106,7 @@ function readRow(row: z.output<typeof accessRole>, report: (reason: string) => v
   // Whoever has the service token would be its own second person.
   if (row.service_token !== undefined && row.roles.includes('approver'))
     report('makes a service token an approver: a second person has to be one');
+  if (row.service_token !== undefined && row.owner === undefined && row.roles.includes('operator'))
+    report('makes a service token an operator, and names no owner: whoever holds it would count as two people');
   return { ...first, owner: row.owner ?? null, roles: ADMIN_ROLES.filter((role) => row.roles.includes(role)) };
 }

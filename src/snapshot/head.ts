@@ -26,6 +26,7 @@ const headSchema = z.object({
   epoch: z.int().nonnegative(),
   asOfMs: timeMs,
   policy: sha256Hex.nullable(),
+  deployed: sha256Hex.nullable().optional(),
   switches: z.array(killSwitchSchema),
   agents: z.array(z.tuple([z.string().regex(/^[0-9a-f]{16}$/), timeMs, timeMs])).max(MAX_REVOKED_AGENTS),
   revoked: z.object({
@@ -43,6 +44,7 @@ const headSchema = z.object({
  * - `epoch`: grows with every change, never goes back;
  * - `asOfMs`: when the control object said so;
  * - `policy`: hex SHA-256 of the run-time policy in force; null for the one deployed;
+ * - `deployed`: hex SHA-256 of the policy file last deployed, so that a Worker of that file need not tell it;
  * - `agents`: revoked ones, as the agent's 64-bit digest in hex, the time at or before which a refused credential was
  *   issued, and the time until which this holds;
  * - `revoked.recent`: base64 of a digest list (see revocation-list.ts); `revoked.blobs`: more of them, by hex SHA-256;

@@ -71,6 +71,8 @@ export interface SnapshotHealth {
   readonly isListComplete: boolean;
   readonly revocations: number;
   readonly drill: DrillRecord;
+  /** Hex SHA-256 of the policy file that was deployed last, as far as the head says so. */
+  readonly deployedPolicy: string | null;
   /** Hex SHA-256 of the policy that the head names and that could not be put in force. */
   readonly refusedPolicy: string | null;
 }
@@ -160,6 +162,7 @@ export class EdgeSnapshot {
       isListComplete: head !== null && this.#blobs.isComplete,
       revocations: (this.#snapshot?.recent.count ?? 0) + inBlobs,
       drill: head?.drill ?? null,
+      deployedPolicy: head?.deployed ?? null,
       refusedPolicy: this.#refusedPolicy,
     };
   }

@@ -30,7 +30,26 @@ it('chains its rows, and signs them when it is asked to, once', async () => {
     await log.sign(keys, NOW_MS);
     await log.sign(keys, NOW_MS);
     log.append({ event: 'switch.lifted' }, NOW_MS);
-    expect(await verdictOf(log, keys)).toMatchObject({ valid: true, rows: 6, checkpoints: 1, unsignedRows: 1 });
+    const { firstBad, ...verdict } = await verdictOf(log, keys);
+    expect(verdict).toMatchObject({ rows: 6, checkpoints: 1, unsignedRows: 1 });
+    expect(firstBad).toMatchObject({ seq: 6, problem: 'unsigned' });
+  });
+});
+
+it('says how far it is signed, and with what; of no rows, that there are none', async () => {
+  const keys = await newKeys();
+  await withStorage(async (storage) => {
+    const log = new LogStore(storage, NAME);
+    const none = await log.vouch(keys, NOW_MS);
+    expect(none.seq).toBe(0);
+    const empty = [headerLine(NAME), none.line, endLine('end', 0)];
+    expect(await verified(empty, { keys, expected: NAME })).toMatchObject({ valid: true });
+    for (const row of [1, 2]) log.append({ event: 'row', row }, NOW_MS);
+    const { seq, line } = await log.vouch(keys, NOW_MS);
+    expect(seq).toBe(2);
+    expect(log.page({ cursor: null, limit: 10 }).lines).toHaveLength(3);
+    expect(log.page({ cursor: null, limit: 10 }).lines.at(-1)).toBe(line);
+    expect(await log.vouch(keys, NOW_MS + 1)).toEqual({ seq, line });
   });
 });
 
@@ -48,6 +67,7 @@ it('takes a row back with the turn that failed, and does not fork', async () => 
     log.append({ event: 'two' }, NOW_MS);
     const { lines } = log.page({ cursor: null, limit: 10 });
     expect(lines.map((line) => (JSON.parse(line) as { event: string }).event)).toEqual(['one', 'two']);
+    await log.sign(keys, NOW_MS);
     expect(await verdictOf(log, keys)).toMatchObject({ valid: true });
   });
 });

@@ -37,6 +37,7 @@ function controlWorld(storage: DurableObjectStorage) {
     switches: [] as ReturnType<HeadParts['switches']>,
     agents: [] as ReturnType<HeadParts['agents']>,
     policy: null as string | null,
+    deployed: null as string | null,
     drill: null as Head['drill'],
     puts: [] as string[],
     kv: new Map<string, string | Uint8Array>(),
@@ -56,6 +57,7 @@ function controlWorld(storage: DurableObjectStorage) {
         agents: () => world.agents,
         policy: () => world.policy,
         policyText: (digest) => `text of ${digest}`,
+        deployed: () => world.deployed,
         drill: () => world.drill,
       },
       kv: {

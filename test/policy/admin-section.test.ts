@@ -76,6 +76,11 @@ describe('the section admin of the policy', () => {
       '8:9 admin.access.roles[0]: makes a service token an approver',
     ],
     [
+      'a service token that operates for nobody',
+      withRow('{ service_token: ci.access, roles: [operator] }'),
+      '8:9 admin.access.roles[0]: makes a service token an operator, and names no owner',
+    ],
+    [
       'an owner of a person',
       withRow('{ email: a@b.example, owner: a, roles: [viewer] }'),
       '8:9 admin.access.roles[0]: has an owner',
