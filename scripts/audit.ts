@@ -6,21 +6,25 @@ import { createGunzip } from 'node:zlib';
 import type { CheckpointKeys } from '../src/audit/checkpoint.ts';
 import { jwksKeys } from '../src/audit/jwks-keys.ts';
 import { readLogLine } from '../src/audit/log-line.ts';
-import { linesOf, UnreadableLog } from '../src/audit/packing.ts';
+import { isGzip, linesOf, UnreadableLog } from '../src/audit/packing.ts';
 import { LogVerifier, type Verdict } from '../src/audit/verifier.ts';
 
-const USAGE = `usage: npm run audit -- verify FILE [--keys JWKS]
+const USAGE = `usage: npm run audit -- verify FILE [--keys JWKS] [--log NAME]
   FILE         a log as the control plane exports it, or an archive (.gz)
-  --keys JWKS  where the public keys are: https://HOST/.well-known/jwks.json, or a file of it. Without, the chain is
-               verified and the signatures are not
+  --keys JWKS  where the public keys are: https://HOST/.well-known/jwks.json, or a file of it. Each row has
+               to be signed then. Without, the chain is verified and the signatures are not
+  --log NAME   which log it has to be: control, or "session ISSUER~SID"
 `;
 
 /** What is wrong with the call or with what it names; said without a stack. */
 class Mistake extends Error {}
 
 /** Verifies one file, compressed or not. Rejects with a Mistake where it cannot be read at all. */
-export async function verifyFile(file: string, keys: CheckpointKeys | null): Promise<Verdict> {
-  const verifier = new LogVerifier(null);
+async function verifyFile(
+  file: string,
+  { keys, log }: { readonly keys: CheckpointKeys | null; readonly log: string | undefined },
+): Promise<Verdict> {
+  const verifier = new LogVerifier({ expected: log === undefined ? {} : { log }, signed: keys !== null });
   try {
     for await (const line of linesOf(await opened(file))) verifier.step(await readLogLine(line, keys));
   } catch (error) {
@@ -31,9 +35,9 @@ export async function verifyFile(file: string, keys: CheckpointKeys | null): Pro
 }
 
 async function opened(file: string): Promise<AsyncIterable<Uint8Array>> {
-  const [first, second] = await firstBytes(file);
+  const begin = await firstBytes(file);
   const stream = createReadStream(file);
-  return first === 0x1f && second === 0x8b ? stream.pipe(createGunzip()) : stream;
+  return isGzip(begin) ? stream.pipe(createGunzip()) : stream;
 }
 
 async function firstBytes(file: string): Promise<Uint8Array> {
@@ -52,18 +56,24 @@ async function keysFrom(place: string): Promise<CheckpointKeys> {
   }
 }
 
-function said({ valid, rows, checkpoints, lastCheckpoint, unsignedRows, firstBad }: Verdict, hasKeys: boolean): string {
-  if (!valid && firstBad !== null) {
-    const { line, problem, detail } = firstBad;
-    return `NOT WHOLE: line ${line}: ${problem}. ${detail}`;
-  }
-  const last =
-    lastCheckpoint === null
-      ? 'no checkpoint'
-      : `${checkpoints} checkpoints, the last of row ${lastCheckpoint.seq} at ${new Date(lastCheckpoint.atMs).toISOString()}`;
-  const unsigned = unsignedRows === 0 ? '' : `; ${unsignedRows} rows after it are vouched for by no signature`;
+function said(verdict: Verdict, hasKeys: boolean): string {
+  const { name } = verdict;
+  const which = name === null ? '' : `\nIt is the log "${name.log}" of the deployment "${name.deployment}".`;
   const unchecked = hasKeys ? '' : '\nThe signatures were not checked: name the keys with --keys.';
-  return `whole: ${rows} rows, ${last}${unsigned}.${unchecked}`;
+  return `${found(verdict)}${which}${unchecked}`;
+}
+
+function found({ rows, checkpoints, lastCheckpoint, unsignedRows, firstBad }: Verdict): string {
+  if (firstBad !== null) return `NOT WHOLE: line ${firstBad.line}: ${firstBad.problem}. ${firstBad.detail}`;
+  const unsigned = unsignedRows === 0 ? '' : `; no checkpoint vouches for the last ${counted(unsignedRows, 'row')}`;
+  if (lastCheckpoint === null) return `whole: ${counted(rows, 'row')}, vouched for by no checkpoint.`;
+  const { seq, atMs } = lastCheckpoint;
+  const last = `${checkpoints === 1 ? '' : 'the last '}of row ${seq} at ${new Date(atMs).toISOString()}`;
+  return `whole: ${counted(rows, 'row')}, ${counted(checkpoints, 'checkpoint')}, ${last}${unsigned}.`;
+}
+
+function counted(count: number, what: string): string {
+  return `${count} ${what}${count === 1 ? '' : 's'}`;
 }
 
 async function main(args: readonly string[]): Promise<number> {
@@ -75,14 +85,14 @@ async function main(args: readonly string[]): Promise<number> {
   const [command, file, ...rest] = positionals;
   if (command !== 'verify' || file === undefined || rest.length > 0) throw new Mistake(`one file to verify\n${USAGE}`);
   const keys = values.keys === undefined ? null : await keysFrom(values.keys);
-  const verdict = await verifyFile(file, keys);
+  const verdict = await verifyFile(file, { keys, log: values.log });
   process.stdout.write(`${said(verdict, keys !== null)}\n`);
   return verdict.valid ? 0 : 1;
 }
 
 function readArguments(args: readonly string[]) {
   try {
-    const options = { keys: { type: 'string' }, help: { type: 'boolean' } } as const;
+    const options = { keys: { type: 'string' }, log: { type: 'string' }, help: { type: 'boolean' } } as const;
     return parseArgs({ args: [...args], options, allowPositionals: true });
   } catch (error) {
     throw new Mistake(`${error instanceof Error ? error.message : String(error)}\n${USAGE}`);

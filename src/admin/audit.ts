@@ -1,9 +1,8 @@
 // The logs: of one session and of the deployment, as pages of JSON or as one file of NDJSON, and whether they are whole.
 // What makes a log whole, audit/verifier.ts says.
 import { ringKeys } from '../audit/checkpoint.ts';
-import { endLine, headerLine } from '../audit/log-format.ts';
 import { readLogLine } from '../audit/log-line.ts';
-import { linesOf, UnreadableLog } from '../audit/packing.ts';
+import { DAMAGED, linesOf, unpackedIfPacked, UnreadableLog } from '../audit/packing.ts';
 import { LogVerifier, type Verdict } from '../audit/verifier.ts';
 import type { Problem } from '../http/problem.ts';
 import { timestamp } from '../http/timestamp.ts';
@@ -14,15 +13,16 @@ import {
   type AdminParts,
   type AdminRoute,
   type Answered,
+  archiveChanged,
   json,
   objectOf,
   reach,
   SESSION_UNKNOWN,
 } from './route.ts';
-import { auditAnswer, auditFileLine, auditQuery, auditVerdictAnswer, noQuery } from './schemas.ts';
+import { auditAnswer, auditFileLine, auditQuery, auditVerdictAnswer, noQuery, verifyQuery } from './schemas.ts';
+import { type SignedPage, wholeLog } from './whole-log.ts';
 
 const NDJSON = 'application/x-ndjson';
-const GZIP = 'application/gzip';
 
 type PageFrom = (cursor: string | null) => Promise<AuditPage | null>;
 
@@ -90,83 +90,79 @@ export const auditRoutes: readonly AdminRoute[] = [
     summary: "Verify a file that was exported or archived, against this deployment's keys.",
     body: null,
     bodyLine: auditFileLine,
-    query: noQuery,
+    query: verifyQuery,
     answer: VERDICT,
-    handle: (_input, { parts, request }) => verifiedFile(parts, request),
+    handle: ({ query: { log } }, { parts, request }) => verifiedFile(parts, request, log === undefined ? {} : { log }),
   }),
 ];
 
 async function shown(request: Request, cursor: string | null, pageFrom: PageFrom): Promise<Answered> {
   const page = await pageFrom(cursor);
   if (page === null) return SESSION_UNKNOWN;
+  if (page.archive === 'unreadable') return archiveChanged(page.damage);
   if (cursor === null && request.headers.get('accept')?.includes(NDJSON) === true) {
+    if (!isSigned(page)) return UNSIGNED;
     return new Response(file(page, pageFrom), { headers: { 'content-type': NDJSON, 'cache-control': 'no-store' } });
   }
   const entries = page.lines.map((line) => JSON.parse(line) as unknown);
   return json(200, { log: page.name, entries, next_cursor: page.nextCursor });
 }
 
+const UNSIGNED: Problem = { code: 'enforcement-unavailable', detail: 'The log could not be signed. Try again.' };
+
+function isSigned(page: AuditPage): page is SignedPage {
+  return page.signed !== undefined;
+}
+
 /** The whole log as a file. A page that fails, or cannot be read, breaks it off: it must not look complete. */
-function file(first: AuditPage, pageFrom: PageFrom): ReadableStream<Uint8Array> {
+function file(first: SignedPage, pageFrom: PageFrom): ReadableStream<Uint8Array> {
   const encoder = new TextEncoder();
-  let next: AuditPage | null = first;
-  let rows = 0;
+  const parts = wholeLog(first, pageFrom);
   return new ReadableStream<Uint8Array>({
-    start(controller) {
-      controller.enqueue(encoder.encode(`${headerLine(first.name)}\n`));
-    },
     async pull(controller) {
-      // A pull that enqueues nothing is not repeated, so an empty page may not end it.
-      for (let text = ''; text === '' && next !== null;) {
-        const { lines, nextCursor, archive }: AuditPage = next;
-        if (archive === 'unreadable') throw new Error('the archive of this session cannot be read');
-        rows += lines.filter((line) => !line.startsWith('{"checkpoint":')).length;
-        text = lines.map((line) => `${line}\n`).join('');
-        next = nextCursor === null ? null : await pageFrom(nextCursor);
-        if (next === null) text += `${endLine('end', rows)}\n`;
+      // A pull that enqueues nothing is not repeated, so an empty part may not end it.
+      for (let text = ''; text === '';) {
+        const { done, value } = await parts.next();
+        if (done === true) return controller.close();
+        if (value.archive === 'unreadable') throw new Error('the archive of this session cannot be read');
+        text = value.lines.map((line) => `${line}\n`).join('');
         if (text !== '') controller.enqueue(encoder.encode(text));
       }
-      if (next === null) controller.close();
     },
   });
 }
 
 async function verified({ config }: AdminParts, pageFrom: PageFrom): Promise<Answered> {
-  let page = await pageFrom(null);
-  if (page === null) return SESSION_UNKNOWN;
+  const first = await pageFrom(null);
+  if (first === null) return SESSION_UNKNOWN;
+  if (!isSigned(first)) return UNSIGNED;
   const keys = ringKeys(config.keys);
-  const verifier = new LogVerifier(page.name);
-  verifier.step({ kind: 'header', name: page.name });
-  let rows = 0;
-  let changed = false;
-  while (page !== null) {
-    for (const text of page.lines) {
-      const line = await readLogLine(text, keys);
-      if (line.kind === 'row') rows += 1;
-      verifier.step(line);
-    }
-    if (page.archive === 'unreadable') verifier.blameArchive();
-    changed ||= page.archive === 'changed';
-    page = page.nextCursor === null ? null : await pageFrom(page.nextCursor);
+  const verifier = new LogVerifier({ expected: first.name, signed: true });
+  const firstBad = first.damage?.firstBad ?? null;
+  let isChanged = false;
+  for await (const { lines, archive } of wholeLog(first, pageFrom)) {
+    for (const line of lines) verifier.step(await readLogLine(line, keys));
+    if (archive === 'unreadable') verifier.blameArchive(firstBad);
+    isChanged ||= archive === 'changed';
   }
-  if (changed) verifier.blameArchive();
-  verifier.step({ kind: 'end', rows, archive: false });
+  if (isChanged) verifier.blameArchive(firstBad);
   return json(200, verdictJson(verifier.verdict()));
 }
 
-async function verifiedFile({ config }: AdminParts, request: Request): Promise<Answered> {
+async function verifiedFile(
+  { config }: AdminParts,
+  request: Request,
+  expected: { readonly log?: string },
+): Promise<Answered> {
   if (request.body === null) return { code: 'bad-request', detail: 'The body has no log.' };
-  const body = request.body as ReadableStream<Uint8Array>;
-  const isPacked = request.headers.get('content-type')?.startsWith(GZIP) === true;
-  const stream = isPacked ? body.pipeThrough(new DecompressionStream('gzip')) : body;
   const keys = ringKeys(config.keys);
-  const verifier = new LogVerifier(null);
+  const verifier = new LogVerifier({ expected, signed: true });
   try {
+    const stream = await unpackedIfPacked(request.body as ReadableStream<Uint8Array>);
     for await (const text of linesOf(bounded(stream))) verifier.step(await readLogLine(text, keys));
   } catch (error) {
     if (error instanceof TooLarge) return TOO_LARGE;
-    const reason = error instanceof UnreadableLog ? error.message : 'not a gzip file of lines';
-    verifier.step({ kind: 'malformed', reason });
+    verifier.step({ kind: 'malformed', reason: error instanceof UnreadableLog ? error.message : DAMAGED });
   }
   return json(200, verdictJson(verifier.verdict()));
 }
@@ -187,9 +183,11 @@ async function* bounded(stream: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8
   }
 }
 
-function verdictJson({ valid, rows, checkpoints, lastCheckpoint, unsignedRows, firstBad }: Verdict): object {
+function verdictJson({ valid, name, rows, checkpoints, lastCheckpoint, unsignedRows, firstBad }: Verdict): object {
   return {
     valid,
+    deployment: name?.deployment ?? null,
+    log: name?.log ?? null,
     rows,
     checkpoints,
     last_checkpoint: lastCheckpoint === null ? null : { seq: lastCheckpoint.seq, at: timestamp(lastCheckpoint.atMs) },

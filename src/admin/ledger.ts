@@ -2,7 +2,7 @@
 import { ledgerEntryJson } from '../http/session-json.ts';
 import { MAX_LEDGER_ENTRIES_PER_PAGE } from '../limits.ts';
 import type { LedgerPage } from '../rpc/session-rpc.ts';
-import { adminRoute, type AdminRoute, json, objectOf, reach, SESSION_UNKNOWN } from './route.ts';
+import { adminRoute, type AdminRoute, archiveChanged, json, objectOf, reach, SESSION_UNKNOWN } from './route.ts';
 import { ledgerAnswer, ledgerEntryAnswer, ledgerQuery } from './schemas.ts';
 
 const NDJSON = 'application/x-ndjson';
@@ -24,6 +24,7 @@ export const ledgerRoutes: readonly AdminRoute[] = [
       const pageFrom = (cursor: string | null): Promise<LedgerPage> =>
         reach(object.ledger({ cursor, limit }), 'the session');
       const first = await pageFrom(query.cursor ?? null);
+      if (first.damage !== undefined) return archiveChanged(first.damage);
       if (request.headers.get('accept')?.includes(NDJSON) === true) {
         return new Response(lines(first, pageFrom), {
           headers: { 'content-type': NDJSON, 'cache-control': 'no-store' },
@@ -44,6 +45,7 @@ function lines(first: LedgerPage, pageFrom: (cursor: string) => Promise<LedgerPa
       for (let text = ''; text === '' && next !== null;) {
         text = next.entries.map((entry) => `${JSON.stringify(ledgerEntryJson(entry))}\n`).join('');
         next = next.nextCursor === null ? null : await pageFrom(next.nextCursor);
+        if (next?.damage !== undefined) throw new Error('the archive of this session is not what was put away');
         if (text !== '') controller.enqueue(encoder.encode(text));
       }
       if (next === null) controller.close();

@@ -13,7 +13,7 @@ import type { AgentRpc } from '../rpc/agent-rpc.ts';
 import { ADMIN_ANSWER_TIMEOUT_MS } from '../limits.ts';
 import { within } from '../rpc/deadline.ts';
 import type { ControlRpc } from '../rpc/control-rpc.ts';
-import type { Act, SessionRpc } from '../rpc/session-rpc.ts';
+import type { Act, ArchiveDamage, SessionRpc } from '../rpc/session-rpc.ts';
 import type { AccessKeyOf } from './auth.ts';
 import { readBody, readQuery } from './input.ts';
 
@@ -153,6 +153,14 @@ export async function reach<T>(answer: Promise<T>, whom: string): Promise<T> {
 
 /** No session of that id was ever issued or seen here. */
 export const SESSION_UNKNOWN: Problem = { code: 'session-unknown', detail: 'No session of this id is known.' };
+
+/** The session's archive is not what was put away: nothing of it is shown as if it were. */
+export function archiveChanged(damage: ArchiveDamage | undefined): Problem {
+  const firstBad = damage?.firstBad ?? null;
+  const found = firstBad === null ? '' : ` Line ${firstBad.line} of it: ${firstBad.problem}. ${firstBad.detail}`;
+  const detail = `The archive of this session is not what was put away.${found} GET /admin/sessions/{id}/audit/verify names what was changed.`;
+  return { code: 'archive-changed', detail };
+}
 
 /** The session's own object. */
 export function objectOf(parts: AdminParts, session: SessionRef): SessionRpc {

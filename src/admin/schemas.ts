@@ -172,6 +172,18 @@ export const ledgerQuery = group({
 
 export const auditQuery = group({ cursor: cursor.optional() });
 
+/** Longer than any name of a log. */
+const MAX_LOG_NAME_CHARS = 300;
+
+export const verifyQuery = group({
+  log: z
+    .string()
+    .min(1, says('is empty'))
+    .max(MAX_LOG_NAME_CHARS, says('is not the name of a log'))
+    .meta({ description: 'The log that it has to be: "control", or "session ISSUER~SID".' })
+    .optional(),
+});
+
 export const noQuery = group({});
 
 /** What calls answer with, by the name that the OpenAPI document gives it. */
@@ -285,11 +297,13 @@ export const auditAnswer = z
 export const auditVerdictAnswer = z
   .strictObject({
     valid: z.boolean(),
+    deployment: z.string().nullable(),
+    log: z.string().nullable().meta({ description: 'The log that was verified; null where it does not say.' }),
     rows: count,
     checkpoints: count,
     last_checkpoint: z.strictObject({ seq: count, at: time }).nullable(),
     unsigned_rows: count.meta({
-      description: 'Rows after the last checkpoint: chained, and vouched for by no signature.',
+      description: 'Rows after the last checkpoint: chained, and vouched for by no signature. None in a valid log.',
     }),
     first_bad: z
       .strictObject({ line: count, seq: count.nullable(), problem: z.string(), detail: z.string() })

@@ -23,27 +23,30 @@ export type LogLine =
   | RowLine
   | { readonly kind: 'checkpoint'; readonly reading: CheckpointReading }
   /** An entry of the ledger in an archive: bound to the log by the digest in its last rows. */
-  | { readonly kind: 'ledger'; readonly text: string }
+  | { readonly kind: 'ledger'; readonly text: string; readonly entry: JsonObject }
   | { readonly kind: 'end'; readonly rows: number; readonly archive: boolean }
+  /** `reason` goes on after "The line". */
   | { readonly kind: 'malformed'; readonly reason: string };
 
 /** Reads one line without its newline. Checkpoints are checked against `keys`; null: their signatures are not checked. */
 export async function readLogLine(text: string, keys: CheckpointKeys | null): Promise<LogLine> {
   const object = parse(text);
-  if (object === null) return malformed('not a JSON object');
+  if (object === null) return malformed('is not a JSON object');
   if ('seq' in object) return readRow(object, text);
   if (typeof object['checkpoint'] === 'string') {
     return { kind: 'checkpoint', reading: await readCheckpoint(object['checkpoint'], keys) };
   }
-  if (isJsonObject(object['ledger'])) return { kind: 'ledger', text };
+  const { ledger } = object;
+  if (isJsonObject(ledger)) return { kind: 'ledger', text, entry: ledger };
   return readFrame(object);
 }
 
 function readRow(object: JsonObject, text: string): LogLine {
   const { prev, hash, ...body } = object;
   const { seq } = body;
-  if (typeof seq !== 'number' || !Number.isSafeInteger(seq) || seq < 1) return malformed('"seq" is not a row number');
-  if (!isHash(prev) || !isHash(hash)) return malformed('"prev" or "hash" is not a SHA-256 in hex');
+  if (typeof seq !== 'number' || !Number.isSafeInteger(seq) || seq < 1)
+    return malformed('has a "seq" that is no row number');
+  if (!isHash(prev) || !isHash(hash)) return malformed('has a "prev" or "hash" that is no SHA-256 in hex');
   let canonical: string;
   try {
     canonical = canonicalJson(body);
@@ -66,7 +69,7 @@ function readFrame(object: JsonObject): LogLine {
       return { kind: 'end', rows: end['rows'], archive: how === 'archive' };
     }
   }
-  return malformed('neither a row nor anything else that belongs in a log');
+  return malformed('is neither a row nor anything else that belongs in a log');
 }
 
 function parse(text: string): JsonObject | null {

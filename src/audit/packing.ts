@@ -3,8 +3,16 @@ import { joinBytes } from '../bytes.ts';
 import { MAX_LOG_LINE_CHARS } from '../limits.ts';
 
 const PIECE_CHARS = 64 * 1024;
+const NEWLINE = 0x0a;
+const GZIP_MAGIC = [0x1f, 0x8b];
+/** A UTF-16 code unit has three bytes of UTF-8 at most. */
+const MAX_LINE_BYTES = 3 * MAX_LOG_LINE_CHARS;
+const TOO_LONG = `is longer than ${MAX_LOG_LINE_CHARS} characters`;
 
-/** A line that is longer than any of ours, or text that is not UTF-8. */
+/** What is to be said of the line at which unpacking fails. */
+export const DAMAGED = 'cannot be unpacked: the gzip file is damaged';
+
+/** A line that is longer than any of ours, or not UTF-8; the message goes on after "The line". */
 export class UnreadableLog extends Error {
   override name = 'UnreadableLog';
 }
@@ -45,25 +53,64 @@ export function unpack(bytes: Uint8Array): AsyncGenerator<string> {
   return linesOf(packed.pipeThrough(new DecompressionStream('gzip')));
 }
 
-/** The lines of a stream without their newlines; the last one need not have one. Throws `UnreadableLog`. */
-export async function* linesOf(stream: AsyncIterable<Uint8Array>): AsyncGenerator<string> {
-  const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
-  let rest = '';
-  for await (const chunk of stream) {
-    const lines = (rest + decoded(decoder, chunk)).split('\n');
-    if (lines.some((line) => line.length > MAX_LOG_LINE_CHARS))
-      throw new UnreadableLog(`a line is longer than ${MAX_LOG_LINE_CHARS} characters`);
-    rest = lines.pop() ?? '';
-    yield* lines;
+/** The bytes as they are, or unpacked where they begin as gzip does (RFC 1952, section 2.3.1). */
+export async function unpackedIfPacked(stream: ReadableStream<Uint8Array>): Promise<ReadableStream<Uint8Array>> {
+  const reader = stream.getReader();
+  const begun: Uint8Array[] = [];
+  for (let length = 0; length < GZIP_MAGIC.length;) {
+    const { done, value } = await reader.read();
+    if (done) break;
+    begun.push(value);
+    length += value.length;
   }
-  rest += decoded(decoder);
-  if (rest !== '') yield rest;
+  const first = joinBytes(begun);
+  const whole = new ReadableStream<Uint8Array>({
+    start: (controller) => controller.enqueue(first),
+    async pull(controller) {
+      const { done, value } = await reader.read();
+      if (done) controller.close();
+      else controller.enqueue(value);
+    },
+    cancel: (reason) => reader.cancel(reason),
+  });
+  return isGzip(first) ? whole.pipeThrough(new DecompressionStream('gzip')) : whole;
 }
 
-function decoded(decoder: TextDecoder, chunk?: Uint8Array): string {
-  try {
-    return chunk === undefined ? decoder.decode() : decoder.decode(chunk, { stream: true });
-  } catch {
-    throw new UnreadableLog('the text is not UTF-8');
+/** Whether a file that begins so is a gzip file. */
+export function isGzip(begin: Uint8Array): boolean {
+  return GZIP_MAGIC.every((byte, index) => begin[index] === byte);
+}
+
+/**
+ * The lines of a stream without their newlines; the last one need not have one. Each is decoded by itself, so that
+ * `UnreadableLog` is thrown in the place of the line that cannot be read, after all before it.
+ */
+export async function* linesOf(stream: AsyncIterable<Uint8Array>): AsyncGenerator<string> {
+  const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+  let begun: Uint8Array[] = [];
+  let length = 0;
+  for await (const chunk of stream) {
+    let from = 0;
+    for (let end = chunk.indexOf(NEWLINE); end !== -1; end = chunk.indexOf(NEWLINE, from)) {
+      yield decoded(decoder, joinBytes([...begun, chunk.subarray(from, end)]));
+      begun = [];
+      length = 0;
+      from = end + 1;
+    }
+    if (from < chunk.length) begun.push(chunk.subarray(from));
+    length += chunk.length - from;
+    if (length > MAX_LINE_BYTES) throw new UnreadableLog(TOO_LONG);
   }
+  if (length > 0) yield decoded(decoder, joinBytes(begun));
+}
+
+function decoded(decoder: TextDecoder, bytes: Uint8Array): string {
+  let line: string;
+  try {
+    line = decoder.decode(bytes);
+  } catch {
+    throw new UnreadableLog('is not UTF-8');
+  }
+  if (line.length > MAX_LOG_LINE_CHARS) throw new UnreadableLog(TOO_LONG);
+  return line;
 }

@@ -3,6 +3,7 @@
 import { createHash } from 'node:crypto';
 import { type ChainHead, genesis, type LogName } from './chain.ts';
 import type { CheckpointReading } from './checkpoint.ts';
+import { LedgerWitness } from './ledger-witness.ts';
 import type { LogLine, RowLine } from './log-line.ts';
 
 type LogProblem =
@@ -15,6 +16,7 @@ type LogProblem =
   | 'inserted'
   | 'cut-off'
   | 'rewritten'
+  | 'unsigned'
   | 'checkpoint-forged'
   | 'checkpoint-unknown-key'
   | 'checkpoint-misplaced'
@@ -33,6 +35,8 @@ export interface FirstBad {
 
 export interface Verdict {
   readonly valid: boolean;
+  /** Which log it says it is; null where it has no header. */
+  readonly name: LogName | null;
   readonly rows: number;
   /** Those that were found true before anything was found wrong. */
   readonly checkpoints: number;
@@ -42,11 +46,19 @@ export interface Verdict {
   readonly firstBad: FirstBad | null;
 }
 
+/** What a log has to be, beside whole. */
+export interface Demand {
+  /** The log, or only its name; what is left out may be anything. */
+  readonly expected: Partial<LogName>;
+  /** Checkpoints are checked against keys, and one has to vouch for the last row. */
+  readonly signed: boolean;
+}
+
 /** A checkpoint that comes later than this after its row cannot be compared with it any more. */
-const MAX_REMEMBERED_HASHES = 100_000;
+const MAX_REMEMBERED_ROWS = 100_000;
 
 export class LogVerifier {
-  readonly #expected: LogName | null;
+  readonly #demand: Demand;
   #name: LogName | null = null;
   #line = 0;
   #rows = 0;
@@ -57,30 +69,25 @@ export class LogVerifier {
   #signed: { readonly seq: number; readonly hash: string; readonly atMs: number } | null = null;
   #firstUnsignedLine = 0;
   /** Of the rows since the last checkpoint, and of that one. */
-  readonly #hashes = new Map<number, string>();
+  readonly #known = new Map<number, { readonly hash: string; readonly line: number }>();
   /** A row that came too early: what follows tells whether the one before it was dropped. */
   #gap: { readonly missing: number; readonly found: number } | null = null;
   #bad: FirstBad | null = null;
   #ended = false;
   readonly #ledger = createHash('sha256');
+  readonly #witness = new LedgerWitness();
+  #inLedger = false;
   #closing: unknown = null;
 
-  /** `expected`: the log that it has to be; null to take it for the one that its header names. */
-  constructor(expected: LogName | null) {
-    this.#expected = expected;
+  constructor(demand: Demand) {
+    this.#demand = demand;
   }
 
   step(line: LogLine): void {
     this.#line += 1;
     if (this.#ended) return this.#find({ seq: null, problem: 'malformed', detail: 'Something follows the last line.' });
-    if (this.#name === null && line.kind !== 'header') {
-      this.#name = { deployment: '', log: '' };
-      this.#find({
-        line: 1,
-        seq: null,
-        problem: 'header-missing',
-        detail: 'The first line is not the header of a log.',
-      });
+    if (this.#line === 1 && line.kind !== 'header') {
+      this.#find({ seq: null, problem: 'header-missing', detail: 'The first line is not the header of a log.' });
     }
     switch (line.kind) {
       case 'header':
@@ -90,19 +97,26 @@ export class LogVerifier {
       case 'checkpoint':
         return this.#checkpoint(line.reading);
       case 'ledger':
+        this.#inLedger = true;
         this.#ledger.update(`${line.text}\n`);
-        return undefined;
+        return this.#witness.entry(this.#line, line.entry);
       case 'end':
         return this.#end(line);
       case 'malformed':
-        return this.#find({ seq: this.#head.seq + 1, problem: 'malformed', detail: `The line is ${line.reason}.` });
+        return this.#malformed(line.reason);
     }
   }
 
-  /** The archive that the lines come from is not the one that was put away, and nothing in them tells where. */
-  blameArchive(): void {
+  /** After the entries of a ledger come no rows; before, the next row is what should stand there. */
+  #malformed(reason: string): void {
+    const seq = this.#inLedger ? null : this.#head.seq + 1;
+    this.#find({ seq, problem: 'malformed', detail: `The line ${reason}.` });
+  }
+
+  /** The archive that the lines come from is not the one that was put away; `found`: where, if it is known. */
+  blameArchive(found: FirstBad | null): void {
     const detail = 'The archive does not have the digest that was noted when it was made.';
-    this.#find({ line: this.#line, seq: null, problem: 'archive-changed', detail });
+    this.#find(found ?? { seq: null, problem: 'archive-changed', detail });
   }
 
   /** What is to be said of the lines so far, taken for the whole log. */
@@ -119,6 +133,7 @@ export class LogVerifier {
     const signed = this.#signed;
     return {
       valid: this.#bad === null,
+      name: this.#name,
       rows: this.#rows,
       checkpoints: this.#checkpoints,
       lastCheckpoint: signed === null ? null : { seq: signed.seq, atMs: signed.atMs },
@@ -133,9 +148,9 @@ export class LogVerifier {
     }
     this.#name = name;
     this.#head = genesis(name);
-    this.#hashes.set(0, this.#head.hash);
-    const expected = this.#expected;
-    if (expected !== null && (expected.deployment !== name.deployment || expected.log !== name.log)) {
+    this.#known.set(0, { hash: this.#head.hash, line: this.#line });
+    const { deployment = name.deployment, log = name.log } = this.#demand.expected;
+    if (deployment !== name.deployment || log !== name.log) {
       this.#find({ seq: null, problem: 'other-log', detail: `This is the log "${name.log}" of "${name.deployment}".` });
     }
     return undefined;
@@ -161,9 +176,9 @@ export class LogVerifier {
     this.#head = { seq, hash: row.hash };
     this.#headLine = this.#line;
     this.#closing = row.members['ledger'] ?? this.#closing;
-    this.#hashes.set(seq, row.hash);
-    const oldest = seq - MAX_REMEMBERED_HASHES;
-    if (this.#hashes.has(oldest)) this.#hashes.delete(oldest);
+    this.#witness.row(seq, row.members);
+    this.#known.set(seq, { hash: row.hash, line: this.#line });
+    this.#known.delete(seq - MAX_REMEMBERED_ROWS);
     return undefined;
   }
 
@@ -224,7 +239,7 @@ export class LogVerifier {
       const detail = `Rows ${first} to ${seq} are missing: a checkpoint was signed over row ${seq}.`;
       return this.#find({ seq: first, problem: 'cut-off', detail });
     }
-    const known = this.#hashes.get(seq);
+    const known = this.#known.get(seq);
     if (known === undefined) {
       return this.#find({
         seq,
@@ -232,17 +247,18 @@ export class LogVerifier {
         detail: `The checkpoint of row ${seq} does not belong here.`,
       });
     }
-    if (known !== hash) {
+    if (known.hash !== hash) {
       const first = (this.#signed?.seq ?? 0) + 1;
       const detail = `Rows ${first} to ${seq} are not those that the checkpoint of row ${seq} was signed over.`;
       return this.#find({ line: this.#firstUnsignedLine, seq: first, problem: 'rewritten', detail });
     }
     this.#checkpoints += 1;
     this.#signed = { seq, hash, atMs };
-    for (const remembered of this.#hashes.keys()) {
+    for (const remembered of this.#known.keys()) {
       if (remembered >= seq) break;
-      this.#hashes.delete(remembered);
+      this.#known.delete(remembered);
     }
+    this.#firstUnsignedLine = this.#known.get(seq + 1)?.line ?? 0;
     return undefined;
   }
 
@@ -260,11 +276,23 @@ export class LogVerifier {
         detail: `The log had ${rows} rows when it was written.`,
       });
     }
-    if (archive && this.#closing !== this.#ledger.digest('hex')) {
+    if (this.#demand.signed && this.#signed?.seq !== seq) return this.#unsigned(this.#signed?.seq ?? 0, seq);
+    if ((archive || this.#inLedger) && this.#closing !== this.#ledger.digest('hex')) {
       const detail = 'The entries of the ledger are not those that the log was closed over.';
-      return this.#find({ seq: null, problem: 'ledger-changed', detail });
+      const found = this.#witness.finding();
+      const line = found?.line ?? this.#line;
+      return this.#find({ line, seq: null, problem: 'ledger-changed', detail: found?.detail ?? detail });
     }
     return undefined;
+  }
+
+  /** Whoever has no key can write rows, and hash them: what nobody signed is no evidence. */
+  #unsigned(signed: number, last: number): void {
+    if (last === 0) {
+      return this.#find({ seq: null, problem: 'unsigned', detail: 'No checkpoint says that the log has no rows.' });
+    }
+    const detail = `No checkpoint vouches for rows ${signed + 1} to ${last}.`;
+    return this.#find({ line: this.#firstUnsignedLine, seq: signed + 1, problem: 'unsigned', detail });
   }
 
   /** The first finding stands. */

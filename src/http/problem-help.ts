@@ -138,6 +138,12 @@ export const PROBLEM_HELP: Readonly<Record<ProblemCode, ProblemHelp>> = {
     meaning: 'The session is revoked or expired, and this is final.',
     remedy: 'Issue a new session.',
   },
+  'archive-changed': {
+    meaning:
+      'The session was archived, and what lies in the place of its archive is not what was put there. Nothing of it is shown as if it were.',
+    remedy:
+      "Keep what is there as evidence. 'GET /admin/sessions/{id}/audit/verify' names what was changed. A copy that has the digest of the row session.archived in the deployment's log can be put back.",
+  },
   'resource-unknown': {
     meaning: 'There is nothing at this address.',
     remedy: 'GET /admin/openapi.json lists the calls of the control plane.',

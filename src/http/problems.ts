@@ -8,6 +8,7 @@ export type ProblemCode =
   | DenialCode
   | 'session-unknown'
   | 'session-ended'
+  | 'archive-changed'
   | 'resource-unknown'
   | 'kill-switch-unknown'
   | 'kill-switches-full'
@@ -270,6 +271,13 @@ export const PROBLEMS: Readonly<Record<ProblemCode, ProblemKind>> = {
     title: 'The session has ended',
     errorType: 'conflict_error',
     googleStatus: 'FAILED_PRECONDITION',
+    retryAfterSeconds: null,
+  },
+  'archive-changed': {
+    status: 409,
+    title: 'The archive of the session was changed',
+    errorType: 'conflict_error',
+    googleStatus: 'DATA_LOSS',
     retryAfterSeconds: null,
   },
   'resource-unknown': {

@@ -1,6 +1,7 @@
 // What crosses between the Worker and a session's object. Types only: both sides may run different versions for some
 // minutes during a deploy, so members are added as optional and never change their meaning.
 import type { LogName } from '../audit/chain.ts';
+import type { FirstBad } from '../audit/verifier.ts';
 import type { Denial, DenialCode } from '../denial.ts';
 import type { MicroUsd } from '../money.ts';
 
@@ -237,6 +238,19 @@ export interface LedgerPage {
   readonly entries: readonly LedgerEntry[];
   /** Where the next page starts; null at the end. */
   readonly nextCursor: string | null;
+  /** Of a session whose archive is not what was put away: then there are no entries. */
+  readonly damage?: ArchiveDamage;
+}
+
+/** Where an archive is not what was put away: its first line that is not; null where nothing in the lines tells. */
+export interface ArchiveDamage {
+  readonly firstBad: FirstBad | null;
+}
+
+/** How far a log is signed, and the line of the checkpoint over that row. */
+export interface SignedRow {
+  readonly seq: number;
+  readonly line: string;
 }
 
 /** Lines of a log as they are exported (audit/log-line.ts): rows and checkpoints, oldest first, without frame. */
@@ -245,8 +259,12 @@ export interface AuditPage {
   readonly lines: readonly string[];
   /** Where the next page starts; null at the end. */
   readonly nextCursor: string | null;
+  /** On the first page: an export ends at this row, and with this checkpoint. */
+  readonly signed?: SignedRow;
   /** Of a session that was archived: whether its archive is what was put away. */
   readonly archive?: 'intact' | 'changed' | 'unreadable';
+  /** On the first page, where it is not. */
+  readonly damage?: ArchiveDamage;
 }
 
 /** Who did an operator's act, for the record. */

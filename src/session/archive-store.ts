@@ -4,8 +4,8 @@ import { createHash } from 'node:crypto';
 import type { LogName } from '../audit/chain.ts';
 import { ringKeys } from '../audit/checkpoint.ts';
 import { readLogLine } from '../audit/log-line.ts';
-import { pack, unpack } from '../audit/packing.ts';
-import { LogVerifier } from '../audit/verifier.ts';
+import { DAMAGED, pack, unpack, UnreadableLog } from '../audit/packing.ts';
+import { type FirstBad, LogVerifier, type Verdict } from '../audit/verifier.ts';
 import { ARCHIVE_CHUNK_BYTES, MAX_ARCHIVE_BYTES } from '../limits.ts';
 import type { KeyRing } from '../signing/signing-keys.ts';
 import type { ArchiveRef } from './session.ts';
@@ -61,12 +61,16 @@ export class ArchiveStore {
     await this.#storage.sync();
     const found = await this.find(ref);
     if (found?.intact !== true) throw new Error('the archive is not what was put there');
-    const verifier = new LogVerifier(name);
-    for await (const line of unpack(found.bytes)) verifier.step(await readLogLine(line, ringKeys(keys)));
-    const { firstBad, rows: kept, unsignedRows } = verifier.verdict();
+    const { firstBad, rows: kept } = await verdictOf(found.bytes, { name, keys });
     if (firstBad !== null) throw new Error(`the archive is not whole: ${firstBad.problem} in line ${firstBad.line}`);
-    if (kept !== rows || unsignedRows > 0) throw new Error(`${unsignedRows} of ${kept} rows of ${rows} are not signed`);
+    if (kept !== rows) throw new Error(`the archive has ${kept} rows of ${rows}`);
     return ref;
+  }
+
+  /** The first line of an archive that is not what it was; null where the lines do not tell, or it is gone. */
+  async firstBad(ref: ArchiveRef, of: { name: LogName; keys: KeyRing }): Promise<FirstBad | null> {
+    const found = await this.find(ref);
+    return found === null ? null : (await verdictOf(found.bytes, of)).firstBad;
   }
 
   /** What lies where an archive was put; null when nothing does. Rejects when it cannot be asked for. */
@@ -123,6 +127,17 @@ export class ArchiveStore {
     const chunks = Array.from(this.#storage.kv.list<Uint8Array>({ prefix: CHUNK_PREFIX }), ([, chunk]) => chunk);
     return chunks.length === 0 ? null : new Uint8Array(Buffer.concat(chunks));
   }
+}
+
+async function verdictOf(bytes: Uint8Array, { name, keys }: { name: LogName; keys: KeyRing }): Promise<Verdict> {
+  const verifier = new LogVerifier({ expected: name, signed: true });
+  try {
+    for await (const line of unpack(bytes)) verifier.step(await readLogLine(line, ringKeys(keys)));
+  } catch (error) {
+    const reason = error instanceof UnreadableLog ? error.message : DAMAGED;
+    verifier.step({ kind: 'malformed', reason });
+  }
+  return verifier.verdict();
 }
 
 function sha256(bytes: Uint8Array): string {

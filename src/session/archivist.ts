@@ -1,7 +1,7 @@
 // Takes an ended session to its archive and leaves the tombstone, and looks into the archive when somebody asks for what
 // is in it. The object gives it the moments to do so, and writes.
 import { MAX_LEDGER_ENTRIES_PER_PAGE } from '../limits.ts';
-import type { AuditPage, LedgerPage } from '../rpc/session-rpc.ts';
+import type { ArchiveDamage, AuditPage, LedgerPage } from '../rpc/session-rpc.ts';
 import type { KeyRing } from '../signing/signing-keys.ts';
 import { archiveDueMs, archiveLines, bury, close, entryOf, lastSignatureDueMs, logLineOf, putOff } from './archive.ts';
 import { type ArchiveStore, isArchiveCursor } from './archive-store.ts';
@@ -80,17 +80,27 @@ export class Archivist {
     return archives.keep(lines, { name, rows, keys: await keys(), nowMs });
   }
 
-  /** A page of the ledger as it was archived. Rejects where the archive is no longer what it was. */
-  async entries(archive: ArchiveRef, how: { cursor: string | null; limit: number }): Promise<LedgerPage> {
-    const { items, nextCursor, state } = await this.#parts.archives.page(archive, { ...how, read: entryOf });
-    if (state !== 'intact') throw new Error(`the archive of this session is ${state}`);
-    return { entries: items, nextCursor };
+  /** A page of the ledger as it was archived; none of it where the archive is no longer what it was. */
+  async entries(session: Session, how: { cursor: string | null; limit: number }): Promise<LedgerPage> {
+    const { items, nextCursor, state } = await this.#parts.archives.page(archiveOf(session), { ...how, read: entryOf });
+    if (state === 'intact') return { entries: items, nextCursor };
+    return { entries: [], nextCursor: null, damage: await this.#damage(session) };
   }
 
   /** A page of the log as it was archived, whatever has become of it. */
-  async lines(archive: ArchiveRef, how: { cursor: string | null; limit: number }): Promise<Omit<AuditPage, 'name'>> {
-    const { items, nextCursor, state } = await this.#parts.archives.page(archive, { ...how, read: logLineOf });
-    return { lines: items, nextCursor, archive: state };
+  async lines(session: Session, how: { cursor: string | null; limit: number }): Promise<Omit<AuditPage, 'name'>> {
+    const { items, nextCursor, state } = await this.#parts.archives.page(archiveOf(session), {
+      ...how,
+      read: logLineOf,
+    });
+    const page = { lines: items, nextCursor, archive: state };
+    return state === 'intact' || how.cursor !== null ? page : { ...page, damage: await this.#damage(session) };
+  }
+
+  async #damage(session: Session): Promise<ArchiveDamage> {
+    const { archives, keys } = this.#parts;
+    const { name } = session.trail;
+    return { firstBad: await archives.firstBad(archiveOf(session), { name, keys: await keys() }) };
   }
 
   /** Whether only the archive can say how that request ended. */
@@ -102,10 +112,16 @@ export class Archivist {
   async exhume(session: Session, id: string): Promise<void> {
     let cursor: string | null = null;
     while (session.archive !== null && isArchiveCursor(cursor)) {
-      const page: LedgerPage = await this.entries(session.archive, { cursor, limit: MAX_LEDGER_ENTRIES_PER_PAGE });
+      const page: LedgerPage = await this.entries(session, { cursor, limit: MAX_LEDGER_ENTRIES_PER_PAGE });
+      if (page.damage !== undefined) throw new Error('the archive of this session is not what was put away');
       for (const entry of page.entries) if (tellsOf(entry, id)) remember(session.ledger, entry);
       cursor = page.nextCursor;
     }
     this.#exhumed.add(id);
   }
+}
+
+function archiveOf({ archive }: Session): ArchiveRef {
+  if (archive === null) throw new Error('this session has no archive');
+  return archive;
 }

@@ -240,7 +240,7 @@ export class SessionObject extends DurableObject<Env> implements SessionRpc {
     const session = this.#session;
     if (session === null) return { entries: [], nextCursor: null };
     if (session.archive !== null && isArchiveCursor(cursor)) {
-      return this.#archivist.entries(session.archive, { cursor, limit });
+      return this.#archivist.entries(session, { cursor, limit });
     }
     this.#expireOverdue(session);
     // What is listed is on disk: also what a batch in flight has written and nobody has confirmed.
@@ -261,11 +261,13 @@ export class SessionObject extends DurableObject<Env> implements SessionRpc {
     const { name } = session.trail;
     const limit = MAX_LOG_LINES_PER_PAGE;
     if (cursor === null) await this.#signAll(session);
+    const first = cursor === null ? { signed: await this.#signer.vouch(session.trail, Date.now()) } : {};
     if (session.archive !== null && isArchiveCursor(cursor)) {
-      return { name, ...(await this.#archivist.lines(session.archive, { cursor, limit })) };
+      return { name, ...first, ...(await this.#archivist.lines(session, { cursor, limit })) };
     }
     const { lines, nextCursor } = this.#store.logPage({ cursor: cursor === AFTER_ARCHIVE ? null : cursor, limit });
-    return { name, lines: nextCursor === null ? [...lines, ...session.trail.riding] : lines, nextCursor };
+    const all = nextCursor === null ? [...lines, ...session.trail.riding] : lines;
+    return { name, ...first, lines: all, nextCursor };
   }
 
   // --------------------------------------------------------------------------------------------------------- the alarm

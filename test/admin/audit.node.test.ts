@@ -5,6 +5,8 @@ import { type Stack, startStack } from '../support/stack.ts';
 
 interface Verdict {
   readonly valid: boolean;
+  readonly deployment: string | null;
+  readonly log: string | null;
   readonly rows: number;
   readonly checkpoints: number;
   readonly last_checkpoint: { readonly seq: number; readonly at: string } | null;
@@ -29,6 +31,9 @@ async function exported(path: string): Promise<string> {
 
 const verified = async (body: string | Uint8Array, headers: Record<string, string> = {}): Promise<Verdict> =>
   (await call('/audit/verify', { method: 'POST', body, headers })).json<Verdict>();
+
+const verifiedAs = async (log: string, body: string): Promise<Verdict> =>
+  (await call(`/audit/verify?log=${encodeURIComponent(log)}`, { method: 'POST', body })).json<Verdict>();
 
 beforeAll(async () => {
   stack = await startStack();
@@ -65,20 +70,43 @@ describe('the log of a session', () => {
   it('is verified where it is kept, signed to its end', async () => {
     const verdict = await (await call(`/sessions/${id}/audit/verify`)).json<Verdict>();
     expect(verdict).toMatchObject({ valid: true, unsigned_rows: 0, first_bad: null });
+    expect(verdict).toMatchObject({ deployment: 'fusebox', log: `session fusebox~${id}` });
     expect(verdict.last_checkpoint?.seq).toBe(verdict.rows);
   });
 
   it('is verified as the file that was exported, compressed or not', async () => {
     const text = await exported(`/sessions/${id}/audit`);
     expect(await verified(text)).toMatchObject({ valid: true, unsigned_rows: 0 });
-    const packed = await verified(gzipSync(text), { 'content-type': 'application/gzip' });
-    expect(packed).toMatchObject({ valid: true });
+    for (const type of ['application/gzip', 'application/octet-stream', 'application/x-ndjson'])
+      expect(await verified(gzipSync(text), { 'content-type': type })).toMatchObject({ valid: true });
+  });
+
+  it('is demanded by name, and said to be another', async () => {
+    const text = await exported(`/sessions/${id}/audit`);
+    expect(await verifiedAs(`session fusebox~${id}`, text)).toMatchObject({ valid: true });
+    const other = await verifiedAs('control', text);
+    expect(other).toMatchObject({ valid: false, log: `session fusebox~${id}`, first_bad: { problem: 'other-log' } });
+    expect((await call('/audit/verify?log=', { method: 'POST', body: text })).status).toBe(400);
+  });
+
+  it.each([
+    ['as it is', (bytes: Buffer) => bytes],
+    ['compressed', gzipSync],
+  ])('with a byte that is no UTF-8 is named by line and row: %s', async (_how, stored) => {
+    const text = await exported(`/sessions/${id}/audit`);
+    const lines = text.split('\n');
+    const spoiled = Buffer.from(text);
+    spoiled[lines.slice(0, 3).join('\n').length + 10] = 0xff;
+    const { first_bad: firstBad } = await verified(stored(spoiled));
+    const { seq } = JSON.parse(lines[3] ?? '{}') as { seq: number };
+    expect(firstBad).toMatchObject({ line: 4, seq, problem: 'malformed', detail: 'The line is not UTF-8.' });
   });
 
   it.each<[string, (lines: string[]) => string[], string]>([
     ['changed', (lines) => lines.map((line) => line.replace('"enough"', '"whim"')), 'changed'],
     ['with a row dropped', (lines) => lines.toSpliced(2, 1), 'dropped'],
     ['with two rows swapped', (lines) => lines.with(2, lines[3] ?? '').with(3, lines[2] ?? ''), 'swapped'],
+    ['without its checkpoints', (lines) => lines.filter((line) => !line.startsWith('{"checkpoint":')), 'unsigned'],
     ['cut off', (lines) => lines.slice(0, 4), 'cut-off'],
     ['that is no log', () => ['hello'], 'header-missing'],
     ['of nothing', () => [''], 'cut-off'],
@@ -116,5 +144,41 @@ describe('the log of the deployment', () => {
     expect(await verified(text)).toMatchObject({ valid: true, unsigned_rows: 0 });
     const verdict = await (await call('/audit/verify')).json<Verdict>();
     expect(verdict).toMatchObject({ valid: true, unsigned_rows: 0 });
+  });
+});
+
+describe('a log that is written to while it is read', { timeout: 60_000 }, () => {
+  it('is signed to the last row of its export, and found whole where it is kept', async () => {
+    const busy = await stack.issueSession({ limits: { spend_usd: '100', requests_per_minute: 100_000 } });
+    const over = new AbortController();
+    const sent = { calls: 0 };
+    const writers = Array.from({ length: 50 }, async (_, index) => {
+      while (!over.signal.aborted) {
+        if (index % 2 === 0) await stack.call('/tickets/1', { token: busy.token });
+        else await stack.issueSession();
+        sent.calls += 1;
+      }
+    });
+    try {
+      const sizes = new Set<number>();
+      for (let times = 0; times < 4; times += 1) {
+        const enough = sent.calls + 20;
+        while (sent.calls < enough) await new Promise((resolve) => setTimeout(resolve, 5));
+        for (const path of [`/sessions/${busy.session.id}/audit`, '/audit']) {
+          const [kept, text] = await Promise.all([
+            call(`${path}/verify`).then((answer) => answer.json<Verdict>()),
+            exported(path),
+          ]);
+          expect(kept).toMatchObject({ valid: true, unsigned_rows: 0, first_bad: null });
+          expect(await verified(text)).toMatchObject({ valid: true, unsigned_rows: 0, first_bad: null });
+          expect(text.trimEnd().split('\n').at(-2)).toMatch(/^\{"checkpoint":/);
+          sizes.add(kept.rows);
+        }
+      }
+      expect(sizes.size).toBeGreaterThan(4);
+    } finally {
+      over.abort();
+      await Promise.all(writers);
+    }
   });
 });

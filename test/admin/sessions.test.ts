@@ -272,9 +272,12 @@ describe('GET /admin/sessions', () => {
     ]);
   });
 
-  it.each(['status=dead', 'agent=a%20b', 'cursor=', 'cursor=zzz', 'agent=a&agent=b', 'limit=5'])('refuses ?%s', async (query) => {
-    expect(await refusal(world.call('GET', `/admin/sessions?${query}`))).toContain('400 bad-request');
-  });
+  it.each(['status=dead', 'agent=a%20b', 'cursor=', 'cursor=zzz', 'agent=a&agent=b', 'limit=5'])(
+    'refuses ?%s',
+    async (query) => {
+      expect(await refusal(world.call('GET', `/admin/sessions?${query}`))).toContain('400 bad-request');
+    },
+  );
 });
 
 describe('GET and PATCH /admin/sessions/{id}', () => {
@@ -444,6 +447,23 @@ describe('GET /admin/sessions/{id}/ledger', () => {
     const response = await world.call('GET', path, { headers: { accept: 'application/x-ndjson' } });
     world.broken.add('session.ledger');
     await expect(textOf(response)).rejects.toThrow();
+  });
+
+  it('of an archive that was changed is a problem of its own, and says where', async () => {
+    const path = await withEntries(1);
+    const detail = 'The entry "a" has costMicroUsd 4; row 2 tells of cost_micro_usd 5.';
+    world.damage = { firstBad: { line: 7, seq: null, problem: 'ledger-changed', detail } };
+    for (const accept of ['application/json', 'application/x-ndjson']) {
+      const said = await refusal(world.call('GET', path, { headers: { accept } }));
+      expect(said).toMatch(/^409 archive-changed: /);
+      expect(said).toContain(`Line 7 of it: ledger-changed. ${detail}`);
+      expect(said).toContain('/audit/verify names');
+    }
+    const verdict = await world.call('GET', path.replace(/ledger$/, 'audit/verify'));
+    expect(await verdict.json()).toMatchObject({ valid: false, first_bad: world.damage.firstBad });
+    world.damage = { firstBad: null };
+    const log = await refusal(world.call('GET', path.replace(/ledger$/, 'audit')));
+    expect(log).toMatch(/^409 archive-changed: The archive of this session is not what was put away\. GET /);
   });
 
   it.each(['limit=0', 'limit=1001', 'limit=x', 'limit=1e2'])('refuses ?%s', async (query) => {

@@ -3,7 +3,7 @@ import { type ChainHead, genesis, link, type LogName, sessionLog } from '../../s
 import { type Checkpoint, ringKeys, signCheckpoint } from '../../src/audit/checkpoint.ts';
 import { checkpointLine, endLine, headerLine } from '../../src/audit/log-format.ts';
 import { readLogLine } from '../../src/audit/log-line.ts';
-import { LogVerifier, type Verdict } from '../../src/audit/verifier.ts';
+import { type Demand, LogVerifier, type Verdict } from '../../src/audit/verifier.ts';
 import { type KeyRing, readSigningKeys } from '../../src/signing/signing-keys.ts';
 import { makeSigningKeys } from '../../scripts/secrets.ts';
 
@@ -50,9 +50,9 @@ export async function exported(
 
 export async function verified(
   lines: readonly string[],
-  { keys, expected = null }: { readonly keys: KeyRing | null; readonly expected?: LogName | null },
+  { keys, expected = {} }: { readonly keys: KeyRing | null; readonly expected?: Demand['expected'] },
 ): Promise<Verdict> {
-  const verifier = new LogVerifier(expected);
+  const verifier = new LogVerifier({ expected, signed: keys !== null });
   for (const line of lines) verifier.step(await readLogLine(line, keys === null ? null : ringKeys(keys)));
   return verifier.verdict();
 }

@@ -22,7 +22,7 @@ const read = new Map<string, LogLine>();
 
 /** As `verified`, and reads a line that it has read before only once. */
 async function check(lines: readonly string[]): Promise<Verdict> {
-  const verifier = new LogVerifier(null);
+  const verifier = new LogVerifier({ expected: {}, signed: true });
   for (const line of lines) {
     const known = read.get(line) ?? (await readLogLine(line, ringKeys(keys)));
     read.set(line, known);
@@ -52,6 +52,7 @@ describe(`a log of ${ROWS} rows`, () => {
   it('is whole', async () => {
     expect(await check(log)).toEqual({
       valid: true,
+      name: NAME,
       rows: ROWS,
       checkpoints: CHECKPOINTS.length,
       lastCheckpoint: { seq: 1_000, atMs: expect.any(Number) as number },
@@ -157,8 +158,13 @@ describe('a checkpoint', () => {
   it('may come some rows late', async () => {
     const { lines, heads } = chained(5);
     const late = await signed(keys, heads[2] ?? { seq: 0, hash: '' });
-    const verdict = await verified([headerLine(NAME), ...lines, late, endLine('end', 5)], { keys });
-    expect(verdict).toMatchObject({ valid: true, checkpoints: 1, lastCheckpoint: { seq: 2 }, unsignedRows: 3 });
+    const log = [headerLine(NAME), ...lines, late, endLine('end', 5)];
+    const vouched = { checkpoints: 1, lastCheckpoint: { seq: 2 }, unsignedRows: 3 };
+    expect(await verified(log, { keys: null })).toMatchObject({ valid: true, ...vouched });
+    const firstBad = { line: 4, seq: 3, problem: 'unsigned' };
+    expect(await verified(log, { keys })).toMatchObject({ valid: false, ...vouched, firstBad });
+    const last = await signed(keys, heads[5] ?? { seq: 0, hash: '' });
+    expect(await verified(log.toSpliced(-1, 0, last), { keys })).toMatchObject({ valid: true, checkpoints: 2 });
   });
 
   it.each([
@@ -202,6 +208,30 @@ describe('a checkpoint', () => {
   });
 });
 
+describe('rows that no checkpoint covers', () => {
+  it.each([
+    ['all of them, hashed anew with the checkpoints left out', [], 1],
+    ['those after the last checkpoint', [1, 3], 4],
+  ])('%s, are named', async (_what, checkpointsAt, seq) => {
+    const log = await exported(keys, { rows: 5, checkpointsAt });
+    const line = log.findIndex((text) => text.includes(`"seq":${seq},`)) + 1;
+    expect((await verified(log, { keys })).firstBad).toMatchObject({ line, seq, problem: 'unsigned' });
+    expect(await verified(log, { keys: null })).toMatchObject({ valid: true, unsignedRows: 6 - seq });
+  });
+
+  it('are bad in an archive as well', async () => {
+    const log = [...(await exported(keys, { rows: 5, checkpointsAt: [3] })).slice(0, -1), endLine('archive', 5)];
+    expect((await verified(log, { keys })).firstBad).toMatchObject({ line: 6, seq: 4, problem: 'unsigned' });
+  });
+
+  it('are none where there are no rows, which has to be signed too', async () => {
+    const none = [headerLine(NAME), endLine('end', 0)];
+    expect((await verified(none, { keys })).firstBad).toMatchObject({ line: 2, seq: null, problem: 'unsigned' });
+    const [genesis = { seq: 0, hash: '' }] = chained(0).heads;
+    expect(await verified(none.toSpliced(1, 0, await signed(keys, genesis)), { keys })).toMatchObject({ valid: true });
+  });
+});
+
 describe('a line that cannot be read', () => {
   it.each([
     ['is no JSON', '{"seq":'],
@@ -212,7 +242,9 @@ describe('a line that cannot be read', () => {
     ['has no hash', '{"seq":1}'],
   ])('%s: named with its number', async (_what, line) => {
     const spoiled = [...(await exported(keys, { rows: 3, checkpointsAt: [] }))].toSpliced(2, 0, line);
-    expect((await verified(spoiled, { keys })).firstBad).toMatchObject({ line: 3, problem: 'malformed' });
+    const { firstBad } = await verified(spoiled, { keys });
+    expect(firstBad).toMatchObject({ line: 3, seq: 2, problem: 'malformed' });
+    expect(firstBad?.detail).toMatch(/^The line (is|has) /);
   });
 
   it('has a member twice, which two readers would read in two ways', async () => {
@@ -238,6 +270,8 @@ describe('the frame of a log', () => {
     const lines = await exported(keys, { rows: 3, checkpointsAt: [] });
     const expected = sessionLog('test', 'fusebox~session-2');
     expect((await verified(lines, { keys, expected })).firstBad).toMatchObject({ line: 1, problem: 'other-log' });
+    const byName = await verified(lines, { keys, expected: { log: 'control' } });
+    expect(byName).toMatchObject({ name: NAME, firstBad: { line: 1, problem: 'other-log' } });
   });
 
   it('with another name in its header does not fit its rows', async () => {
@@ -246,7 +280,7 @@ describe('the frame of a log', () => {
   });
 
   it('with anything after its end is refused', async () => {
-    const lines = [...(await exported(keys, { rows: 3, checkpointsAt: [] })), endLine('end', 3)];
-    expect((await verified(lines, { keys })).firstBad).toMatchObject({ line: 6, problem: 'malformed' });
+    const lines = [...(await exported(keys, { rows: 3, checkpointsAt: [3] })), endLine('end', 3)];
+    expect((await verified(lines, { keys })).firstBad).toMatchObject({ line: 7, problem: 'malformed' });
   });
 });

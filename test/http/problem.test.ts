@@ -15,6 +15,7 @@ const STATUSES: Readonly<Record<number, readonly string[]>> = {
     'idempotency-in-flight',
     'idempotency-completed',
     'session-ended',
+    'archive-changed',
     'revocations-full',
     'kill-switches-full',
     'drill-running',

@@ -5,11 +5,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type AuditEntry, genesis, link, type LogName } from '../../src/audit/chain.ts';
 import { type Stack, startStack } from '../support/stack.ts';
 
 let stack: Stack;
 let directory: string;
 let file: string;
+/** The name of the log in it. */
+let log: string;
 
 async function audit(...args: readonly string[]): Promise<{ code: number | null; said: string }> {
   const child = spawn(process.execPath, [join(import.meta.dirname, '../../scripts/audit.ts'), ...args]);
@@ -32,6 +35,7 @@ beforeAll(async () => {
   const { session, token } = await stack.issueSession();
   for (let times = 0; times < 5; times += 1) await stack.call('/tickets/1', { token });
   await stack.admin.revoke(session.id, 'tried enough');
+  log = `session fusebox~${session.id}`;
   const headers = { authorization: `Bearer ${stack.adminToken}`, accept: 'application/x-ndjson' };
   const answer = await fetch(`${stack.url}/admin/sessions/${session.id}/audit`, { headers });
   file = await written('log.ndjson', await answer.text());
@@ -45,9 +49,53 @@ afterAll(async () => {
 describe('npm run audit -- verify', () => {
   it('finds an export whole, with the keys of its gateway', async () => {
     const { code, said } = await audit('verify', file, '--keys', `${stack.url}/.well-known/jwks.json`);
-    expect(said).toMatch(/^whole: \d+ rows, \d+ checkpoints/);
+    expect(said).toMatch(/^whole: 12 rows, (1 checkpoint, |\d+ checkpoints, the last )of row 12 at /);
+    expect(said).toContain(`It is the log "${log}" of the deployment "fusebox".`);
     expect(code).toBe(0);
     expect(said).not.toContain('not checked');
+  });
+
+  it('refuses rows that no checkpoint covers, however well they are chained', async () => {
+    const [header = '', ...lines] = (await readFile(file, 'utf8')).trimEnd().split('\n');
+    let head = genesis(JSON.parse(header) as LogName);
+    const forged = lines.flatMap((line) => {
+      if (line.startsWith('{"checkpoint":')) return [];
+      const { seq, at, prev, hash, ...entry } = JSON.parse(line) as AuditEntry & { at: string };
+      if (seq === undefined) return [line];
+      const next = link(head, { ...entry, ...('reason' in entry ? { reason: 'forged' } : {}) }, Date.parse(at));
+      head = next.head;
+      return [next.line];
+    });
+    const rewritten = await written('rewritten.ndjson', [header, ...forged].join('\n'));
+    const { code, said } = await audit('verify', rewritten, '--keys', `${stack.url}/.well-known/jwks.json`);
+    expect(said).toMatch(/^NOT WHOLE: line 2: unsigned\. No checkpoint vouches for rows 1 to 12\./);
+    expect(code).toBe(1);
+    const unchecked = await audit('verify', rewritten);
+    expect(unchecked.said).toMatch(/^whole: 12 rows, vouched for by no checkpoint\./);
+    expect(unchecked.said).toContain('not checked');
+  });
+
+  it('demands the log that is named', async () => {
+    expect((await audit('verify', file, '--log', log)).code).toBe(0);
+    const { code, said } = await audit('verify', file, '--log', 'control');
+    expect(code).toBe(1);
+    expect(said).toMatch(/^NOT WHOLE: line 1: other-log\./);
+    expect(said).toContain(log);
+  });
+
+  it.each([
+    ['plain', (bytes: Buffer) => bytes],
+    ['compressed', gzipSync],
+  ])('names the line and the row in which a byte was changed to no UTF-8: %s', async (how, stored) => {
+    const bytes = await readFile(file);
+    const lines = bytes.toString().split('\n');
+    for (const line of [2, 5]) {
+      const spoiled = Buffer.from(bytes);
+      spoiled[lines.slice(0, line - 1).join('\n').length + 10] = 0xff;
+      const { code, said } = await audit('verify', await written(`${how}-${line}`, stored(spoiled)));
+      expect(code).toBe(1);
+      expect(said).toMatch(new RegExp(`^NOT WHOLE: line ${line}: malformed\\. The line is not UTF-8\\.`));
+    }
   });
 
   it('reads keys from a file, and a compressed log', async () => {

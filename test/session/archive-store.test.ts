@@ -79,6 +79,6 @@ it('does not keep a log that is not whole, or not signed to its end', async () =
   await withStore(undefined, async (store) => {
     await expect(store.keep(lines.toSpliced(2, 1), how)).rejects.toThrow('dropped');
     const unsigned = lines.filter((line) => !line.startsWith('{"checkpoint":'));
-    await expect(store.keep(unsigned, how)).rejects.toThrow('not signed');
+    await expect(store.keep(unsigned, how)).rejects.toThrow('unsigned');
   });
 });

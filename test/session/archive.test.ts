@@ -50,7 +50,7 @@ async function verdictOf(rpc: SessionRpc): Promise<Verdict> {
   if (page === null) throw new Error('no such session');
   const lines = await logOf(rpc);
   const rows = lines.filter((line) => line.includes('"seq":')).length;
-  const verifier = new LogVerifier(page.name);
+  const verifier = new LogVerifier({ expected: page.name, signed: true });
   for (const line of [headerLine(page.name), ...lines, endLine('end', rows)])
     verifier.step(await readLogLine(line, null));
   return verifier.verdict();
@@ -107,7 +107,7 @@ describe('a session after its end, its grace and its retention', { timeout: 20_0
     expect(keys).toEqual(['head']);
     const bytes = await (await ARCHIVE.get(keyOf('buried')))?.bytes();
     const lines = await linesOf(bytes);
-    const verifier = new LogVerifier(null);
+    const verifier = new LogVerifier({ expected: {}, signed: true });
     for (const line of lines) verifier.step(await readLogLine(line, null));
     expect(verifier.verdict()).toMatchObject({ valid: true, unsignedRows: 0 });
     expect(lines.filter((line) => line.startsWith('{"ledger":'))).toHaveLength(4);
@@ -201,13 +201,25 @@ describe('an archive that was tampered with', { timeout: 20_000 }, () => {
     const rpc = await tampered('forged', (lines) =>
       lines.map((line) => line.replace('"costMicroUsd":100000', '"costMicroUsd":1')),
     );
-    await expect(rpc.ledger({ cursor: null, limit: 10 })).rejects.toThrow('changed');
+    const { entries, damage } = await rpc.ledger({ cursor: null, limit: 10 });
+    expect(entries).toEqual([]);
+    expect(damage?.firstBad).toMatchObject({ problem: 'ledger-changed' });
+    expect(await rpc.audit({ cursor: null })).toMatchObject({ archive: 'changed', damage });
+    expect(damage?.firstBad?.detail).toMatch(
+      /^The entry ".+" has costMicroUsd 1; row \d+ tells of cost_micro_usd 100000\.$/,
+    );
   });
 
   it('so that it is no archive any more cannot be read', async () => {
     const { rpc } = await archived('spoiled');
     await ARCHIVE.put(keyOf('spoiled'), 'not a gzip file');
-    expect((await rpc.audit({ cursor: null }))?.archive).toBe('unreadable');
+    expect(await rpc.audit({ cursor: null })).toMatchObject({
+      archive: 'unreadable',
+      damage: { firstBad: { line: 1 } },
+    });
+    await ARCHIVE.delete(keyOf('spoiled'));
+    expect(await rpc.audit({ cursor: null })).toMatchObject({ archive: 'unreadable', damage: { firstBad: null } });
+    expect(await rpc.ledger({ cursor: null, limit: 10 })).toMatchObject({ entries: [], damage: { firstBad: null } });
   });
 });
 

@@ -25,7 +25,7 @@ async function expectWhole(rpc: SessionRpc): Promise<Row[]> {
   const page = await rpc.audit({ cursor: null });
   if (page === null) throw new Error('no such session');
   const rows = rowsOf(page.lines);
-  const verifier = new LogVerifier(page.name);
+  const verifier = new LogVerifier({ expected: page.name, signed: true });
   for (const line of [headerLine(page.name), ...page.lines, endLine('end', rows.length)])
     verifier.step(await readLogLine(line, null));
   expect(verifier.verdict()).toMatchObject({ valid: true, unsignedRows: 0, rows: rows.length });

@@ -13,7 +13,14 @@ import type { PolicyRpc, PolicyVersion } from '../../src/rpc/policy-rpc.ts';
 import type { AgentRpc, AgentSession } from '../../src/rpc/agent-rpc.ts';
 import type { PulledSwitch, SwitchName } from '../../src/rpc/kill-switch.ts';
 import type { ControlRpc, IndexedSession, RevokedSession } from '../../src/rpc/control-rpc.ts';
-import type { Act, LedgerEntry, SessionIdentity, SessionRpc, SessionView } from '../../src/rpc/session-rpc.ts';
+import type {
+  Act,
+  ArchiveDamage,
+  LedgerEntry,
+  SessionIdentity,
+  SessionRpc,
+  SessionView,
+} from '../../src/rpc/session-rpc.ts';
 import { NOW_MS, privateJwk } from './credentials.ts';
 
 export const TOKENS = {
@@ -47,6 +54,8 @@ export interface AdminWorld {
   readonly logged: Readonly<Record<string, unknown>>[];
   /** Names of ports that reject from now on. */
   readonly broken: Set<string>;
+  /** What is wrong with the archives of all sessions; null where nothing is. */
+  damage: ArchiveDamage | null;
   /** The revocation list has no room left. */
   full: boolean;
   /** What happened to the policy, oldest first, and the texts by digest. */
@@ -95,6 +104,7 @@ export async function adminWorld(env: Readonly<Record<string, string>> = {}, pol
     calls: [],
     logged: [],
     broken: new Set(),
+    damage: null,
     full: false,
     policies: { history: [], texts: new Map() },
     notes: [],
@@ -157,7 +167,10 @@ async function notHere(): Promise<never> {
   throw new Error('not for the control plane');
 }
 
-function fakeSession(world: Pick<AdminWorld, 'objects' | 'calls' | 'broken' | 'nowMs'>, name: string): SessionRpc {
+function fakeSession(
+  world: Pick<AdminWorld, 'objects' | 'calls' | 'broken' | 'nowMs' | 'damage'>,
+  name: string,
+): SessionRpc {
   const change = async (method: string, act: Act, view: (now: SessionView) => SessionView) => {
     touch(method);
     const known = world.objects.get(name);
@@ -208,10 +221,14 @@ function fakeSession(world: Pick<AdminWorld, 'objects' | 'calls' | 'broken' | 'n
     async audit() {
       touch('audit');
       if (!world.objects.has(name)) return null;
-      return { name: sessionLog('test', name), lines: [], nextCursor: null };
+      const page = { name: sessionLog('test', name), lines: [], nextCursor: null };
+      return world.damage === null
+        ? page
+        : { ...page, signed: { seq: 0, line: '' }, archive: 'unreadable', damage: world.damage };
     },
     async ledger({ cursor, limit }) {
       touch('ledger');
+      if (world.damage !== null) return { entries: [], nextCursor: null, damage: world.damage };
       const from = Number(cursor ?? 0);
       const entries = world.objects.get(name)?.entries ?? [];
       return {
