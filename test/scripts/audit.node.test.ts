@@ -14,8 +14,11 @@ let file: string;
 /** The name of the log in it. */
 let log: string;
 
-async function audit(...args: readonly string[]): Promise<{ code: number | null; said: string }> {
-  const child = spawn(process.execPath, [join(import.meta.dirname, '../../scripts/audit.ts'), ...args]);
+const audit = (...args: readonly string[]): ReturnType<typeof run> =>
+  run(join(import.meta.dirname, '../../scripts/audit.ts'), ...args);
+
+async function run(...args: readonly string[]): Promise<{ code: number | null; said: string }> {
+  const child = spawn(process.execPath, args);
   const said: Buffer[] = [];
   child.stdout.on('data', (chunk: Buffer) => said.push(chunk));
   child.stderr.on('data', (chunk: Buffer) => said.push(chunk));
@@ -73,6 +76,26 @@ describe('npm run audit -- verify', () => {
     const unchecked = await audit('verify', rewritten);
     expect(unchecked.said).toMatch(/^whole: 12 rows, vouched for by no checkpoint\./);
     expect(unchecked.said).toContain('not checked');
+  });
+
+  it('agrees with the verifier that the documentation has', async () => {
+    const docs = await readFile(join(import.meta.dirname, '../../docs/audit-log.md'), 'utf8');
+    const script = await written('verify.mjs', /```js\n([^]+?)```/.exec(docs)?.[1] ?? '');
+    const jwks = await written('keys.json', await (await fetch(`${stack.url}/.well-known/jwks.json`)).text());
+    const text = await readFile(file, 'utf8');
+    const lines = text.trimEnd().split('\n');
+    const checkpoint = lines.find((line) => line.startsWith('{"checkpoint":')) ?? '';
+    const rest = lines.filter((line) => line !== checkpoint);
+    const cases: [string, string, number][] = [
+      ['whole', text, 0],
+      ['changed', text.replace('tried enough', 'tried nothing'), 1],
+      ['unsigned', rest.join('\n'), 1],
+      ['signed too early', rest.toSpliced(2, 0, checkpoint).join('\n'), 1],
+    ];
+    for (const [name, content, expected] of cases) {
+      const { code, said } = await run(script, await written(`documented-${name}`, content), jwks);
+      expect(code, `${name}: ${said}`).toBe(expected);
+    }
   });
 
   it('demands the log that is named', async () => {
