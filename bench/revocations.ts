@@ -10,7 +10,7 @@ import type { Head } from '../src/snapshot/head.ts';
 import { digestListOf } from '../src/snapshot/revocation-list.ts';
 import { type ScreenedCaller, snapshotOf, verdictOf } from '../src/snapshot/snapshot.ts';
 
-export const REVOKED_ENTRIES = 1_000_000;
+const REVOKED_ENTRIES = 1_000_000;
 const LIFE_MS = 6 * 60 * 60 * 1_000;
 const LOADED_TIMEOUT_MS = 120_000;
 

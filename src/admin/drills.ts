@@ -13,7 +13,7 @@ import { roleProblem } from './auth.ts';
 import { createSession } from './issuing.ts';
 import { killSwitchRoutes } from './kill-switches.ts';
 import { adminRoute, type AdminParts, type AdminRoute, json, objectOf, reach } from './route.ts';
-import { drillAnswer, drillBody, drillsAnswer, noQuery, signOffBody } from './schemas.ts';
+import { drillAnswer, drillsAnswer, noQuery, reasonBody, signOffBody } from './schemas.ts';
 
 const CONTROL = 'the control object';
 const UNKNOWN: Problem = { code: 'resource-unknown', detail: 'There is no drill of this id.' };
@@ -42,7 +42,7 @@ export const drillRoutes: readonly AdminRoute[] = [
     role: 'operator',
     summary:
       'Drill every kill switch, the revocation of a session and the halt. Takes about half a minute and touches no traffic.',
-    body: drillBody,
+    body: reasonBody,
     query: noQuery,
     answer: { status: 201, description: 'The evidence.', schema: drillAnswer },
     async handle({ body }, { parts, admin, background }) {
@@ -100,7 +100,7 @@ interface DrillCall {
 }
 
 /** Runs a drill and keeps its evidence; says which one is running where it may not begin. */
-export async function drill(
+async function drill(
   parts: AdminParts,
   { order, owner, background }: DrillCall,
 ): Promise<DrillReport | { readonly running: string }> {

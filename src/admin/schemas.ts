@@ -137,8 +137,6 @@ export const revocationLine = group({
     .meta({ description: 'When its last credential expires: then it leaves the list.', format: 'date-time' }),
 });
 
-export const drillBody = reasonBody;
-
 export const signOffBody = group({
   reason: reasonText.meta({ description: 'What the signature says, for the record.' }),
   remedial_action: reasonText.optional().meta({ description: 'What is done about the issues found.' }),

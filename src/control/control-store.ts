@@ -46,7 +46,7 @@ export class ControlStore {
     }
   }
 
-  /** Adds a session or updates what is said of it; true where it was not known. */
+  /** Adds a session or updates what is said of it; true where it was not known. Throws where there is no room for a new one. */
   recordSession(session: IndexedSession): boolean {
     const { issuer, sid, agent, customer, status, createdAtMs, expiresAtMs, segments, scopes } = session;
     const known = this.#storage.sql.exec(
@@ -56,6 +56,8 @@ export class ControlStore {
       sid,
     );
     const isNew = known.toArray().length === 0;
+    // Before anything else runs out of room: whoever stops something must always be able to write.
+    if (isNew && this.isFull()) throw new Error('the index of sessions is full: nothing more is issued');
     this.#storage.sql.exec(
       `INSERT INTO sessions (issuer, sid, agent, customer, status, created_at_ms, expires_at_ms, segments, scopes)
        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET status = excluded.status, expires_at_ms = excluded.expires_at_ms`,

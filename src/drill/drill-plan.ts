@@ -14,7 +14,7 @@ export interface DrillSubject {
 
 /** What no credential from outside may hold: it opens the drills' own routes, which nobody else can reach. */
 export const DRILL_SCOPE = 'fusebox-drill:probe';
-export const DRILL_MODEL = 'drill-model';
+const DRILL_MODEL = 'drill-model';
 /** As many as one stream can use in the time that a drill may take. */
 const STREAM_TOKENS = 4_000;
 

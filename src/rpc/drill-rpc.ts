@@ -51,7 +51,7 @@ export interface DrillReport {
   readonly sign_off: DrillSignOff | null;
 }
 
-export interface DrillSignOff {
+interface DrillSignOff {
   readonly by: string;
   readonly owner: string;
   readonly at: string;

@@ -43,7 +43,7 @@ export interface PulledSwitch extends KillSwitch {
   readonly lift: LiftRequest | null;
 }
 
-export interface LiftRequest {
+interface LiftRequest {
   readonly by: string;
   readonly owner: string;
   readonly subject?: string;

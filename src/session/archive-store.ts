@@ -1,5 +1,6 @@
 // Where the archive of a session lies: in the bucket that the deployment has, else in the object itself. Makes it, reads it
 // back, and believes it only then. Drops nothing: that is for whoever has been told that it is there.
+import { joinBytes } from '../bytes.ts';
 import { createHash } from 'node:crypto';
 import type { LogName } from '../audit/chain.ts';
 import { ringKeys } from '../audit/checkpoint.ts';
@@ -52,19 +53,24 @@ export class ArchiveStore {
     lines: Iterable<string>,
     { name, rows, keys, nowMs }: { name: LogName; rows: number; keys: KeyRing; nowMs: number },
   ): Promise<ArchiveRef> {
-    const bytes = await pack(lines, { maxBytes: MAX_ARCHIVE_BYTES });
     const key = `sessions/${name.log.replace('session ', '')}.ndjson.gz`;
     const where = this.#bucket === null ? 'object' : 'r2';
-    const ref = { where, key, sha256: sha256(bytes), bytes: bytes.length, rows, atMs: nowMs, told: false } as const;
-    if (this.#bucket === null) this.#putChunks(bytes);
-    else await this.#bucket.put(key, bytes);
-    await this.#storage.sync();
+    const ref = { where, key, ...(await this.#place(key, lines)), rows, atMs: nowMs, told: false } as const;
     const found = await this.find(ref);
     if (found?.intact !== true) throw new Error('the archive is not what was put there');
     const { firstBad, rows: kept } = await verdictOf(found.bytes, { name, keys });
     if (firstBad !== null) throw new Error(`the archive is not whole: ${firstBad.problem} in line ${firstBad.line}`);
     if (kept !== rows) throw new Error(`the archive has ${kept} rows of ${rows}`);
     return ref;
+  }
+
+  /** Packs and puts it. Nothing of it is held on to: what is read back to be verified is as large again. */
+  async #place(key: string, lines: Iterable<string>): Promise<{ sha256: string; bytes: number }> {
+    const bytes = await pack(lines, { maxBytes: MAX_ARCHIVE_BYTES });
+    if (this.#bucket === null) this.#putChunks(bytes);
+    else await this.#bucket.put(key, bytes);
+    await this.#storage.sync();
+    return { sha256: sha256(bytes), bytes: bytes.length };
   }
 
   /** The first line of an archive that is not what it was; null where the lines do not tell, or it is gone. */
@@ -125,7 +131,7 @@ export class ArchiveStore {
 
   #chunks(): Uint8Array | null {
     const chunks = Array.from(this.#storage.kv.list<Uint8Array>({ prefix: CHUNK_PREFIX }), ([, chunk]) => chunk);
-    return chunks.length === 0 ? null : new Uint8Array(Buffer.concat(chunks));
+    return chunks.length === 0 ? null : joinBytes(chunks);
   }
 }
 

@@ -8,7 +8,6 @@ import {
   BATCH_DELAY_MS,
   IDLE_WRITE_DELAY_MS,
   MAX_LOG_LINES_PER_PAGE,
-  REPORT_RETRY_MS,
   SEAL_AFTER_MS,
   UNSEALED_CHECK_MS,
   WATCH_TIMEOUT_MS,
@@ -33,7 +32,6 @@ import type {
   WatchAnswer,
   WatchRequest,
 } from '../rpc/session-rpc.ts';
-import { sessionName } from '../rpc/session-name.ts';
 import { loadSigningKeys } from '../signing/signing-keys.ts';
 import type { Denial } from '../denial.ts';
 import { deploymentIdOf, isHalted } from '../deployment.ts';
@@ -56,9 +54,9 @@ import {
   reset,
   revoke,
   standingDenial,
-  statusOf,
   viewOf,
 } from './session.ts';
+import { Reporter } from './reporter.ts';
 import { SessionStore, type SessionWrite } from './session-store.ts';
 
 interface Env {
@@ -77,10 +75,10 @@ export class SessionObject extends DurableObject<Env> implements SessionRpc {
   readonly #store: SessionStore;
   readonly #signer: LogSigner;
   readonly #archivist: Archivist;
+  readonly #reporter: Reporter;
   #session: Session | null;
   /** When the alarm is set for; null when this incarnation has not set one. */
   #alarmAtMs: number | null = null;
-  #reportAfterMs = 0;
   #flushTimer: ReturnType<typeof setTimeout> | null = null;
   #flushAtMs = Number.POSITIVE_INFINITY;
   /** Those who wait for what is in memory now to be durable. */
@@ -103,6 +101,10 @@ export class SessionObject extends DurableObject<Env> implements SessionRpc {
       keys: () => loadSigningKeys(secret),
       write: (session) => this.#writeNow(session),
       sign: (session) => this.#signAll(session),
+    });
+    this.#reporter = new Reporter({
+      control: () => controlClient(env.CONTROL),
+      write: (session) => this.#writeNow(session),
     });
     const head = this.#store.readHead();
     this.#session = head === null ? null : loadSession(head, deploymentIdOf({ ...env }), Date.now());
@@ -267,6 +269,8 @@ export class SessionObject extends DurableObject<Env> implements SessionRpc {
     }
     const { lines, nextCursor } = this.#store.logPage({ cursor: cursor === AFTER_ARCHIVE ? null : cursor, limit });
     const all = nextCursor === null ? [...lines, ...session.trail.riding] : lines;
+    // What is shown is on disk: a crash must not take back rows that somebody has.
+    await this.#store.sync();
     return { name, ...first, lines: all, nextCursor };
   }
 
@@ -280,7 +284,7 @@ export class SessionObject extends DurableObject<Env> implements SessionRpc {
     try {
       this.#reply(session, expireDue(session, Date.now()));
       if (needsSeal(session.ledger, Date.now())) this.#writeNow(session);
-      await this.#report(session);
+      await this.#reporter.report(session, Date.now());
       await this.#archivist.signEnd(session, Date.now());
       const archive = await this.#archivist.archive(session, Date.now());
       if (archive !== null) this.#announce(session, { event: 'archived', sha256: archive.sha256 });
@@ -308,7 +312,7 @@ export class SessionObject extends DurableObject<Env> implements SessionRpc {
     return Math.min(
       nextExpiryMs(ledger),
       isUnsealed(ledger) ? ledger.lastGrantMs + UNSEALED_CHECK_MS : Number.POSITIVE_INFINITY,
-      this.#unreported(session) ? this.#reportAfterMs : Number.POSITIVE_INFINITY,
+      this.#reporter.dueMs(session),
       this.#archivist.dueMs(session),
     );
   }
@@ -417,7 +421,7 @@ export class SessionObject extends DurableObject<Env> implements SessionRpc {
     const { issuer, sid, agent, customer } = session.identity;
     console.warn(JSON.stringify({ ...event, event: `session.${event.event}`, issuer, session: sid, agent, customer }));
     this.#cutStreams(session);
-    this.ctx.waitUntil(this.#report(session));
+    this.ctx.waitUntil(this.#reporter.report(session, Date.now()));
   }
 
   #cutStreams(session: Session): void {
@@ -425,51 +429,6 @@ export class SessionObject extends DurableObject<Env> implements SessionRpc {
       const hold = session.ledger.open.get(id);
       const denial = hold === undefined ? null : cutDenial(session, hold, Date.now());
       if (denial !== null) finish({ cut: true, denial });
-    }
-  }
-
-  #unreported(session: Session): boolean {
-    const status = statusOf(session, session.identity.expiresAtMs - 1);
-    return status !== session.reported || session.archive?.told === false;
-  }
-
-  /** Tells the control object of a new status; a revocation goes on the list. Retried by the alarm until it is heard. */
-  async #report(session: Session): Promise<void> {
-    if (!this.#unreported(session)) return;
-    const { issuer, sid, agent, customer, segments, scopes, expiresAtMs } = session.identity;
-    const status = statusOf(session, expiresAtMs - 1);
-    this.#reportAfterMs = Date.now() + REPORT_RETRY_MS;
-    const control = controlClient(this.env.CONTROL);
-    try {
-      const { createdAtMs } = session;
-      await control.record({ issuer, sid, agent, customer, segments, scopes, createdAtMs, expiresAtMs, status });
-      if (session.revocation !== null) {
-        const { atMs: _atMs, ...act } = session.revocation;
-        await control.revoke({ issuer, sid, untilMs: expiresAtMs, act });
-      }
-      session.reported = status;
-      await this.#tellOfArchive(session);
-    } catch (error) {
-      console.warn(JSON.stringify({ event: 'session.report-failed', session: sid, error: String(error) }));
-    }
-    session.ledger.dirty = true;
-    this.#writeNow(session);
-  }
-
-  /** The digest goes into the deployment's log, where the archive cannot reach it. */
-  async #tellOfArchive(session: Session): Promise<void> {
-    const { archive, identity } = session;
-    if (archive === null || archive.told) return;
-    // Two reports may be under way; one tells. Told again after a crash in between, it is the same row twice.
-    session.archive = { ...archive, told: true };
-    const { sha256, bytes, rows, where } = archive;
-    const name = sessionName(identity.issuer, identity.sid);
-    try {
-      const control = controlClient(this.env.CONTROL);
-      await control.note({ event: 'session.archived', session: name, sha256, bytes, rows, where });
-    } catch (error) {
-      session.archive = archive;
-      throw error;
     }
   }
 

@@ -63,7 +63,7 @@ export interface Session {
 }
 
 /** Tries to archive a session. On disk, since hardly an incarnation lives from one to the next. */
-export interface ArchiveTries {
+interface ArchiveTries {
   readonly made: number;
   /** Before this there is no other try. */
   readonly notBeforeMs: number;

@@ -15,7 +15,7 @@ export interface SigningKey {
 }
 
 /** The public part of a key that is gone. */
-export interface RetiredKey {
+interface RetiredKey {
   readonly kid: string;
   readonly alg: SigningAlgorithm;
   readonly publicKey: CryptoKey;

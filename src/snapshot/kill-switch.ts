@@ -29,7 +29,7 @@ export interface Bearing {
 }
 
 /** The one target of the level `global`. */
-export const EVERYTHING = 'all';
+const EVERYTHING = 'all';
 const ANY = '*';
 const OF_AGENT = '@';
 
@@ -83,7 +83,7 @@ export function matches({ level, target, namespace }: SwitchName, bearing: Beari
 }
 
 /** Whether an agent is the one that the pattern names, or of that kind. */
-export function isOfKind(agent: string, pattern: string): boolean {
+function isOfKind(agent: string, pattern: string): boolean {
   return pattern.endsWith(ANY) ? agent.startsWith(pattern.slice(0, -ANY.length)) : agent === pattern;
 }
 
