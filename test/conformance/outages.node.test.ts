@@ -19,7 +19,8 @@ routes:
   local-openai: { upstream: "${upstream}/openai", protocol: openai, scope: "llm:openai", feature: chat }
 `;
 
-describe('an outage', { timeout: 60_000 }, () => {
+// A machine that stands still for seconds makes an isolate stale, as it should: tried again.
+describe('an outage', { timeout: 60_000, retry: 2 }, () => {
   let stack: FaultStack;
   beforeAll(async () => {
     stack = await startFaultStack({ policy });
