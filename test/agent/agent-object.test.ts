@@ -89,7 +89,7 @@ describe('revoking an agent', () => {
   });
 
   it('goes on by itself with what did not answer', async () => {
-    await live('s-1');
+    await live('left');
     // Written down, and then the object was gone before it told anybody.
     await runInDurableObject(agent(), async (_instance, state) => {
       state.storage.sql.exec('UPDATE sessions SET pending = 1');
@@ -103,9 +103,9 @@ describe('revoking an agent', () => {
       });
       await state.storage.setAlarm(Date.now() + 60_000);
     });
-    expect(await statusOf('s-1')).toBe('active');
+    expect(await statusOf('left')).toBe('active');
     expect(await runDurableObjectAlarm(agent())).toBe(true);
-    expect(await statusOf('s-1')).toBe('revoked');
+    expect(await statusOf('left')).toBe('revoked');
     expect(await agentsInHead()).toHaveLength(1);
   });
 
@@ -126,7 +126,7 @@ describe('revoking an agent', () => {
   });
 
   it('gives up telling sessions that ended long ago', async () => {
-    await live('s-1');
+    await live('over');
     await runInDurableObject(agent(), async (_instance, state) => {
       const endedMs = Date.now() - 2 * HOUR_MS;
       state.storage.sql.exec('UPDATE sessions SET pending = 1, until_ms = ?', endedMs);
@@ -136,7 +136,7 @@ describe('revoking an agent', () => {
     });
     await runDurableObjectAlarm(agent());
     expect(await runDurableObjectAlarm(agent())).toBe(false);
-    expect(await statusOf('s-1')).toBe('active');
+    expect(await statusOf('over')).toBe('active');
   });
 
   it('revokes the sessions also where the head has no room for the agent', async () => {
@@ -144,9 +144,9 @@ describe('revoking an agent', () => {
       for (let index = 0; index < MAX_REVOKED_AGENTS; index += 1)
         state.storage.sql.exec('INSERT INTO revoked_agents VALUES (?, 1, ?)', `agent-${index}`, Date.now() + HOUR_MS);
     });
-    await live('s-1');
+    await live('without-room');
     expect(await revoke()).toMatchObject({ sessions: 1, pending: 0, listed: false });
-    expect(await statusOf('s-1')).toBe('revoked');
+    expect(await statusOf('without-room')).toBe('revoked');
     expect(await agentsInHead()).toHaveLength(MAX_REVOKED_AGENTS);
   });
 });
