@@ -245,6 +245,8 @@ export const MAX_IMPORTED_LIFE_MS = 400 * 24 * 60 * MINUTE;
 /** Own sessions that were revoked in bulk, told at once, and in one turn of the control object's alarm. */
 export const UNTOLD_AT_ONCE = 16;
 export const UNTOLD_PER_TURN = 160;
+/** Whoever has not answered by then is told again in another turn: one that hangs must not hold up the alarm. */
+export const UNTOLD_ANSWER_TIMEOUT_MS = 5 * SECOND;
 export const UNTOLD_RETRY_MS = 1 * SECOND;
 export const MAX_ADMIN_BODY_BYTES = 64 * KIB;
 export const MAX_REASON_CHARS = 500;

@@ -1,20 +1,22 @@
-// The Durable Object of the deployment: the index of sessions and the revocation list, published as a signed head.
+// The Durable Object of the deployment: the index of sessions, what is in force everywhere (the revocation list, kill
+// switches, the policy), published as a signed head, and the log of what operators did.
 // Never on the path of a data-plane request.
 import { DurableObject } from 'cloudflare:workers';
 import { loadSigningKeys } from '../signing/signing-keys.ts';
 import { sessionName } from '../rpc/session-name.ts';
 import {
   CHECKPOINT_EVERY_MS,
+  INDEX_SWEEP_AGAIN_MS,
   MAX_LOG_LINES_PER_PAGE,
   PREVIEW_ANSWER_TIMEOUT_MS,
   PREVIEW_WINDOW_MS,
   PUBLISH_EVERY_MS,
   PUBLISH_RETRY_MS,
   REVOCATION_SWEEP_MS,
+  UNTOLD_ANSWER_TIMEOUT_MS,
   UNTOLD_AT_ONCE,
   UNTOLD_PER_TURN,
   UNTOLD_RETRY_MS,
-  INDEX_SWEEP_AGAIN_MS,
 } from '../limits.ts';
 import type {
   ControlRpc,
@@ -44,7 +46,7 @@ import type {
   SwitchAct,
   SwitchName,
 } from '../rpc/kill-switch.ts';
-import type { AuditPage, SignedRow } from '../rpc/session-rpc.ts';
+import type { Act, AuditPage, SignedRow } from '../rpc/session-rpc.ts';
 import { type SessionNamespace, sessionClient } from '../rpc/session-client.ts';
 import { type AuditEntry, controlLog } from '../audit/chain.ts';
 import { ControlStore } from './control-store.ts';
@@ -283,11 +285,11 @@ export class ControlObject extends DurableObject<Env> implements ControlRpc {
       this.#agents.dropEnded(now);
       this.#drills.alertOverdue(now);
       this.#revocations.dropExpired(now);
-      if (this.#store.dropOld(now)) nextMs = now + INDEX_SWEEP_AGAIN_MS;
+      if (this.#store.dropOld(now)) nextMs = Math.min(nextMs, now + INDEX_SWEEP_AGAIN_MS);
       if (this.#store.isFull()) console.error(JSON.stringify({ event: 'index.full', alert: true }));
       await this.#signLog();
       await this.#publication.publish();
-      if (!(await this.#tellRevoked())) nextMs = Date.now() + UNTOLD_RETRY_MS;
+      if (!(await this.#tellRevoked())) nextMs = Math.min(nextMs, Date.now() + UNTOLD_RETRY_MS);
     } catch (error) {
       console.warn(JSON.stringify({ event: 'snapshot.publish-failed', error: String(error) }));
       nextMs = Date.now() + PUBLISH_RETRY_MS;
@@ -304,13 +306,22 @@ export class ControlObject extends DurableObject<Env> implements ControlRpc {
     const untold = this.#untold.some(UNTOLD_PER_TURN);
     for (let at = 0; at < untold.length; at += UNTOLD_AT_ONCE) {
       const some = untold.slice(at, at + UNTOLD_AT_ONCE);
-      const told = await Promise.allSettled(
-        some.map(({ name, act }) => sessionClient(this.env.SESSION, name).revoke(act)),
-      );
-      for (const [index, { name }] of some.entries()) if (told[index]?.status === 'fulfilled') this.#untold.told(name);
-      if (told.every(({ status }) => status === 'rejected')) return false;
+      const told = await Promise.all(some.map(({ name, act }) => this.#tell(name, act)));
+      if (!told.includes(true)) return false;
     }
-    return untold.length < UNTOLD_PER_TURN;
+    return this.#untold.isEmpty();
+  }
+
+  /** False when the session's object failed or did not answer in time: it is told again in another turn. */
+  async #tell(name: string, act: Act): Promise<boolean> {
+    try {
+      const answer = await within(sessionClient(this.env.SESSION, name).revoke(act), UNTOLD_ANSWER_TIMEOUT_MS);
+      if (answer === null) return false;
+      this.#untold.told(name);
+      return true;
+    } catch {
+      return false;
+    }
   }
 
   async #vouch(): Promise<SignedRow> {

@@ -24,11 +24,16 @@ export class UntoldStore {
     for (const name of names) this.#sql.exec('INSERT OR IGNORE INTO untold VALUES (?, ?)', name, text);
   }
 
+  /** In no order: those that fail must not keep their turn from the others. */
   some(limit: number): Untold[] {
     return this.#sql
-      .exec<{ name: string; act: string }>('SELECT name, act FROM untold LIMIT ?', limit)
+      .exec<{ name: string; act: string }>('SELECT name, act FROM untold ORDER BY random() LIMIT ?', limit)
       .toArray()
       .map(({ name, act }) => ({ name, act: JSON.parse(act) as Act }));
+  }
+
+  isEmpty(): boolean {
+    return this.#sql.exec('SELECT 1 FROM untold LIMIT 1').toArray().length === 0;
   }
 
   told(name: string): void {
